@@ -1,0 +1,57 @@
+# Everything is one command: each target installs what it needs, cleans up what
+# it started, and can be run twice. See README.md.
+SHELL := /bin/bash
+export CGO_ENABLED := 0
+export PATH := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
+GOFLAGS += -tags=nomsgpack
+export GOFLAGS
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+PREFIX ?= /usr/local
+
+.PHONY: help demo demo-down test vm-test bench fuzz lint build image install clean setup libvirt
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+demo: setup libvirt build image ## show the main job on this machine, and leave it running
+	bin/demo up
+
+demo-down: build ## remove every trace of the demonstration
+	hack/libvirt.sh start
+	bin/demo down
+	hack/libvirt.sh stop
+
+test: setup ## all tests, with one real router as a canary
+	hack/test.sh
+
+vm-test: setup libvirt build image ## the whole story and its faults on real libvirt and QEMU
+	SLUICE_VM=all go test -count=1 -timeout 30m -v ./test/vm/
+
+bench: setup libvirt build image ## measure against peers in the same run; prints BENCH lines
+	go run ./test/bench
+
+fuzz: ## fuzz every parser of hostile bytes; FUZZTIME=1m each
+	hack/fuzz.sh $(or $(FUZZTIME),1m)
+
+lint: ## golangci-lint, as pinned in hack/tools.mod
+	go tool -modfile=hack/tools.mod golangci-lint run ./...
+
+build: ## bin/sluice, bin/sluice-agent, bin/sluice-image
+	@mkdir -p bin
+	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./orchestrator/cmd/sluice ./appliance/cmd/sluice-agent ./imagebuild/cmd/sluice-image ./hack/demo
+
+image: setup build ## the router template in /var/cache/sluice/image
+	hack/image.sh
+
+install: build ## into PREFIX (/usr/local)
+	install -D -m 0755 -t $(DESTDIR)$(PREFIX)/bin bin/sluice bin/sluice-agent bin/sluice-image
+
+clean: ## what the build made
+	rm -rf bin
+
+setup:
+	@hack/setup.sh
+
+libvirt: setup
+	@hack/libvirt.sh start

@@ -1,0 +1,27 @@
+package agentv1
+
+import "net/netip"
+
+// DNSNetwork is the DNS service of one guest network: its names, and where to
+// ask about the rest. One network never sees another's names.
+type DNSNetwork struct {
+	// Interface is the MAC of the router's guest interface that is served.
+	Interface string `json:"interface"`
+	// Listen are the addresses answered on, port 53 UDP and TCP.
+	Listen []netip.Addr `json:"listen"`
+	// Domain of the network, without a trailing dot; may be empty.
+	Domain string `json:"domain,omitempty"`
+	// Subnet is the guest CIDR: its reverse zone is answered here, never forwarded.
+	Subnet netip.Prefix `json:"subnet"`
+	// Records of the local zone, sorted by name then address.
+	Records []DNSRecord `json:"records,omitempty"`
+	// Upstreams are asked in order.
+	Upstreams []netip.AddrPort `json:"upstreams,omitempty"`
+}
+
+// DNSRecord is a host: it gives an A record for name and for name.domain, and
+// a PTR record for the address.
+type DNSRecord struct {
+	Name string     `json:"name"`
+	IP   netip.Addr `json:"ip"`
+}

@@ -1,0 +1,174 @@
+// Package client speaks the northbound API: over the unix socket on the
+// orchestrator's own machine, or over HTTPS with a token.
+package client
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	v1 "github.com/sluice-nfv/sluice/api/v1"
+)
+
+// Client calls one orchestrator. It is safe for concurrent use.
+type Client struct {
+	base  string
+	token string
+	http  *http.Client
+}
+
+// Config says how to reach the orchestrator.
+type Config struct {
+	// Server is unix:///path or https://host:port.
+	Server string
+	// Token is the bearer token; not needed on the unix socket.
+	Token string
+	// CAFile verifies the server (PEM); empty: the system's roots.
+	CAFile string
+}
+
+// answerLimit bounds what is read of one answer, in bytes.
+const answerLimit = 256 << 20
+
+// New makes a client; nothing is dialled yet.
+func New(c Config) (*Client, error) {
+	u, err := url.Parse(c.Server)
+	if err != nil {
+		return nil, fmt.Errorf("server %q: %w", c.Server, err)
+	}
+	transport := &http.Transport{MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute}
+	out := &Client{base: strings.TrimSuffix(c.Server, "/"), token: c.Token, http: &http.Client{Transport: transport}}
+	switch u.Scheme {
+	case "unix":
+		out.base = "http://sluice"
+		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", u.Path)
+		}
+	case "https":
+		pool, err := roots(c.CAFile)
+		if err != nil {
+			return nil, err
+		}
+		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	default:
+		return nil, fmt.Errorf("server %q: want unix:///path or https://host:port", c.Server)
+	}
+	return out, nil
+}
+
+func roots(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil // the system's
+	}
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read CA: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("read CA %s: no certificate in it", file)
+	}
+	return pool, nil
+}
+
+// Do makes one call. body is sent as JSON unless nil; the answer is decoded
+// into out unless nil. A refusal is a *v1.Error.
+func (c *Client) Do(ctx context.Context, method, path string, body, out any) error {
+	resp, err := c.send(ctx, method, path, body)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	reader := io.LimitReader(resp.Body, answerLimit)
+	if resp.StatusCode >= 400 {
+		return problem(resp, reader)
+	}
+	switch dst := out.(type) {
+	case nil:
+		return nil
+	case *[]byte:
+		*dst, err = io.ReadAll(reader)
+	default:
+		err = json.NewDecoder(reader).Decode(out)
+		if errors.Is(err, io.EOF) { // 204
+			err = nil
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%s %s: read answer: %w", method, path, err)
+	}
+	return nil
+}
+
+func (c *Client) send(ctx context.Context, method, path string, body any) (*http.Response, error) {
+	var reader io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return nil, fmt.Errorf("%s %s: %w", method, path, err)
+		}
+		reader = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, reader)
+	if err != nil {
+		return nil, err
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("reach the orchestrator: %w; is `sluice server` running, and is --server right?", err)
+	}
+	return resp, nil
+}
+
+func problem(resp *http.Response, body io.Reader) error {
+	e := &v1.Error{}
+	b, _ := io.ReadAll(body)
+	if json.Unmarshal(b, e) != nil || e.Code == "" {
+		return v1.Errorf(resp.StatusCode, "unexpected-answer", "the server answered %s: %.200s", resp.Status, b)
+	}
+	e.Status = resp.StatusCode
+	return e
+}
+
+// List reads all items below a path, page by page.
+func List[T any](ctx context.Context, c *Client, path string, query url.Values) ([]T, error) {
+	var all []T
+	if query == nil {
+		query = url.Values{}
+	}
+	for {
+		var page struct {
+			Items []T    `json:"items"`
+			Next  string `json:"next"`
+		}
+		full := path
+		if len(query) > 0 {
+			full += "?" + query.Encode()
+		}
+		if err := c.Do(ctx, http.MethodGet, full, nil, &page); err != nil {
+			return nil, err
+		}
+		all = append(all, page.Items...)
+		if page.Next == "" {
+			return all, nil
+		}
+		query.Set("cursor", page.Next)
+	}
+}

@@ -1,0 +1,140 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/sluice-nfv/sluice/api/agentv1"
+	"github.com/sluice-nfv/sluice/appliance/ledger"
+)
+
+// RefusedError is the answer to a call that was refused.
+type RefusedError struct {
+	Problem agentv1.Problem
+}
+
+// Error gives code and detail.
+func (e *RefusedError) Error() string { return e.Problem.Code + ": " + e.Problem.Detail }
+
+func refused(code, field, format string, args ...any) error {
+	return &RefusedError{Problem: problem(code, field, format, args...)}
+}
+
+// Put takes a RouterSpec (JSON), waits until it or a newer one was applied, and
+// returns the status really reached: compare AppliedGeneration. A refused spec
+// is a *RefusedError and has changed nothing. When ctx ends first, the spec is
+// applied all the same.
+func (a *Agent) Put(ctx context.Context, raw []byte) (agentv1.RouterStatus, error) {
+	turn, err := a.offer(raw)
+	if err != nil {
+		return agentv1.RouterStatus{}, err
+	}
+	if err := a.await(ctx, turn); err != nil {
+		return agentv1.RouterStatus{}, err
+	}
+	return a.Status(ctx), nil
+}
+
+// Offer is Put without waiting, also before Run.
+func (a *Agent) Offer(raw []byte) error {
+	_, err := a.offer(raw)
+	return err
+}
+
+// Settled waits until all that was accepted so far was applied, or tried.
+func (a *Agent) Settled(ctx context.Context) error {
+	a.mu.Lock()
+	turn := a.asked
+	a.mu.Unlock()
+	return a.await(ctx, turn)
+}
+
+func (a *Agent) offer(raw []byte) (uint64, error) {
+	in, err := Decode(raw)
+	if err != nil {
+		return 0, refused(agentv1.CodeInvalidSpec, "", "%v", err)
+	}
+	return a.admit(in)
+}
+
+// admit decides on a spec and returns the turn of the apply to wait for; 0 when
+// all of it is applied already.
+func (a *Agent) admit(in Incoming) (uint64, error) {
+	a.admission.Lock()
+	defer a.admission.Unlock()
+	d := Decide(a.current(), in)
+	if d.Verdict == Accept {
+		if err := a.cfg.Router.Check(in.Spec.Content); err != nil {
+			d.Verdict, d.Problem = Refuse, invalid(err)
+		}
+	}
+	if err := a.store(d, in); err != nil {
+		return 0, refused(agentv1.CodeInternal, "", "%v; nothing was changed", err)
+	}
+	switch d.Verdict {
+	case Accept:
+		a.cfg.Log.Info("spec accepted", "router", a.cfg.RouterUUID, "generation", in.Spec.Generation)
+		a.events.Add(agentv1.Event{Type: "accepted", Generation: in.Spec.Generation})
+		return a.ask(), nil
+	case Already:
+		if a.reachedAll() {
+			return 0, nil
+		}
+		return a.ask(), nil
+	default:
+		a.cfg.Log.Warn("spec refused", "router", a.cfg.RouterUUID, "generation", in.Spec.Generation,
+			"code", d.Problem.Code, "err", d.Problem.Detail)
+		return 0, &RefusedError{Problem: d.Problem}
+	}
+}
+
+func (a *Agent) current() Current {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return Current{
+		RouterUUID: a.cfg.RouterUUID, Generation: a.entry.Accepted.Generation,
+		Hash: a.entry.Accepted.Hash, Fence: a.entry.Fence,
+	}
+}
+
+// store writes what a decision changes to the ledger, before any effect: an
+// agent that is killed in the middle of an apply then goes on with that spec
+// and not with the one before, which the orchestrator believes replaced.
+func (a *Agent) store(d Decision, in Incoming) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	next := a.entry
+	next.Fence = d.Fence
+	if d.Verdict == Accept {
+		next.Spec = in.Raw
+		next.Accepted = ledger.Mark{Generation: in.Spec.Generation, Hash: in.Spec.Hash}
+		next.AcceptedAt = time.Now().UTC()
+	}
+	if d.Verdict != Accept && next.Fence == a.entry.Fence {
+		return nil
+	}
+	if err := a.cfg.Ledger.Store(next); err != nil {
+		return err
+	}
+	a.entry = next
+	if d.Verdict == Accept {
+		a.spec, a.ignored = &in.Spec, in.Ignored
+	}
+	return nil
+}
+
+func (a *Agent) reachedAll() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.entry.Applied == a.entry.Accepted && a.lastErr == ""
+}
+
+func invalid(err error) agentv1.Problem {
+	p := agentv1.Problem{Code: agentv1.CodeInvalidSpec, Detail: err.Error()}
+	var field *InvalidError
+	if errors.As(err, &field) {
+		p.Field = field.Field
+	}
+	return p
+}

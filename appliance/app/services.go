@@ -1,0 +1,66 @@
+// Package app puts the appliance together: the only place that knows all of
+// its parts. It runs as the agent of a router (config drive, orchestrator), or
+// alone from a spec in a file.
+package app
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/sluice-nfv/sluice/api/agentv1"
+	"github.com/sluice-nfv/sluice/appliance/dataplane"
+	"github.com/sluice-nfv/sluice/appliance/services/dhcp"
+	"github.com/sluice-nfv/sluice/appliance/services/dns"
+	"github.com/sluice-nfv/sluice/appliance/services/eip"
+	"github.com/sluice-nfv/sluice/appliance/services/interfaces"
+	"github.com/sluice-nfv/sluice/appliance/services/portforwarding"
+	"github.com/sluice-nfv/sluice/appliance/services/snat"
+)
+
+// Planner is the pure half of a service: what it wants of the kernel. A wrong
+// value in the content is a *dataplane.FieldError.
+type Planner interface {
+	// Name is the service's name in status, metrics and logs.
+	Name() string
+	Want(c agentv1.Content, links dataplane.Links) (dataplane.Want, error)
+}
+
+// Server is a service that also handles packets itself.
+type Server interface {
+	Planner
+	// Apply serves as c wants it, and what can be served also with an error
+	// about the rest. Applying the same twice disturbs nothing.
+	Apply(ctx context.Context, c agentv1.Content, links dataplane.Links) error
+	Status() agentv1.ServiceStatus
+	Close() error
+}
+
+// Services are a router's, in the order in which they are asked and started.
+type Services struct {
+	// Planners has all services; Servers those that serve, too.
+	Planners []Planner
+	Servers  []Server
+	// Leases and Events are the DHCP server's facts; may be nil.
+	Leases func() []agentv1.LeaseStatus
+	Events <-chan agentv1.Event
+}
+
+// NewServices is the list. A new service is one line in it.
+func NewServices(log *slog.Logger) Services {
+	leases := dhcp.New(log)
+	names := dns.New(log)
+	return Services{
+		Planners: []Planner{
+			interfaces.New(),     // the nics that all others name
+			leases,               // guests get their addresses first,
+			names,                // then the resolver that they were told,
+			snat.New(),           // then a way out,
+			eip.New(),            // and ways in, the one that takes a whole
+			portforwarding.New(), // address before the one that takes ports
+		},
+		// DHCP first: a guest without a lease asks no names.
+		Servers: []Server{leases, names},
+		Leases:  leases.Leases,
+		Events:  leases.Events(),
+	}
+}

@@ -1,0 +1,168 @@
+package dataplane_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/sluice-nfv/sluice/appliance/dataplane"
+	"github.com/sluice-nfv/sluice/appliance/dataplane/kerneltest"
+	"pgregory.net/rapid"
+)
+
+var rewrite = flag.Bool("rewrite", false, "write what is rendered into testdata/all.golden")
+
+// TestRender shows the shape of everything at once.
+func TestRender(t *testing.T) {
+	got := dataplane.Render(kerneltest.WantAll()).String()
+	if *rewrite {
+		if err := os.WriteFile("testdata/all.golden", []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile("testdata/all.golden")
+	if err != nil || got != string(want) {
+		t.Errorf("rendered (%v):\n%s", err, got)
+	}
+}
+
+// wants draws a want of a few nics, guests and mappings.
+func wants(t *rapid.T) dataplane.Want {
+	w := kerneltest.WantAll()
+	if rapid.Bool().Draw(t, "no SNAT") {
+		w.SNAT = nil
+	}
+	if rapid.Bool().Draw(t, "no gateway") {
+		w.Nics[2].Gateway = netip.Addr{}
+	}
+	w.EIPs, w.Forwards = nil, nil
+	for i, guest := range rapid.SliceOfNDistinct(rapid.ByteRange(10, 16), 0, 4, rapid.ID).Draw(t, "guests") {
+		vip := netip.AddrFrom4([4]byte{203, 0, 113, 50 + byte(i)})
+		w.EIPs = append(w.EIPs, dataplane.EIP{VIP: vip, Guest: netip.AddrFrom4([4]byte{10, 0, 0, guest}), Order: int64(guest % 3), Owner: "eip"})
+		w.Addresses = append(w.Addresses, dataplane.Address{Link: "p0", Prefix: netip.PrefixFrom(vip, 32), Owner: "eip"})
+	}
+	for i, n := range rapid.SliceOfN(rapid.Uint16Range(0, 20), 0, 4).Draw(t, "ranges") {
+		f := dataplane.Forward{VIP: netip.MustParseAddr("203.0.113.2"), Protocol: "tcp", First: uint16(100*i + 1), Last: uint16(100*i+1) + n,
+			Guest: netip.AddrFrom4([4]byte{10, 0, 0, byte(n)}), To: n + 1, Owner: "port-forwarding"}
+		if n%2 == 0 {
+			f.Allowed = netip.MustParsePrefix("198.51.100.0/24")
+		}
+		w.Forwards = append(w.Forwards, f)
+	}
+	m, err := dataplane.Merge(map[string]dataplane.Want{"all": w})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// TestAnyWantIsReached: from any want to any other, with steps failing in
+// between, the next apply without failures gets there, and one more does
+// nothing. While policy or mappings cannot be set, nothing is forwarded.
+func TestAnyWantIsReached(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		f := kerneltest.NewFake(kerneltest.MACs)
+		p := dataplane.New(f, nil)
+		for range rapid.IntRange(1, 4).Draw(t, "wants") {
+			w := wants(t)
+			n, at := 0, rapid.IntRange(0, 30).Draw(t, "fails at")
+			f.Fail = func(dataplane.Step) error {
+				if n++; n == at {
+					return errors.New("refused")
+				}
+				return nil
+			}
+			if r, err := p.Apply(context.Background(), w); err != nil && len(r.Failed) == 0 {
+				t.Fatalf("%v, and nobody failed", err)
+			}
+			f.Fail = nil
+			if _, err := p.Apply(context.Background(), w); err != nil {
+				t.Fatal(err)
+			}
+			want := dataplane.Render(w)
+			keys := []string{}
+			for k := range want.Sysctls {
+				keys = append(keys, k)
+			}
+			have, _ := f.Observe(context.Background(), keys)
+			if steps := dataplane.Diff(have, want); len(steps) != 0 {
+				t.Fatalf("left: %v", steps)
+			}
+			before := f.Writes
+			if r, err := p.Apply(context.Background(), w); err != nil || r.Writes != 0 || f.Writes != before {
+				t.Fatalf("again: %v, %v", r.Steps, err)
+			}
+		}
+	})
+}
+
+func TestNothingIsForwardedWithoutPolicy(t *testing.T) {
+	for _, kind := range []string{"change table filter", "rebuild mappings"} {
+		f := kerneltest.NewFake(kerneltest.MACs)
+		f.Fail = func(s dataplane.Step) error {
+			if strings.HasPrefix(s.String(), kind) {
+				return errors.New("refused")
+			}
+			return nil
+		}
+		r, err := dataplane.New(f, nil).Apply(t.Context(), kerneltest.WantAll())
+		if err == nil || r.Failed["dataplane"] == nil {
+			t.Errorf("%s: no error", kind)
+		}
+		if on := f.State.Sysctls["net/ipv4/ip_forward"]; on != "0" {
+			t.Errorf("%s refused, and ip_forward is %s", kind, on)
+		}
+		if len(f.State.Addresses) == 0 {
+			t.Errorf("%s refused, and addresses were given up too", kind)
+		}
+	}
+}
+
+func TestFailuresHaveOwners(t *testing.T) {
+	f := kerneltest.NewFake(kerneltest.MACs)
+	f.Fail = func(s dataplane.Step) error {
+		if a, ok := s.(dataplane.AddAddress); ok && a.Prefix.Bits() == 32 {
+			return fmt.Errorf("no room")
+		}
+		return nil
+	}
+	w := kerneltest.WantAll()
+	w.Missing = []dataplane.Missing{{MAC: "02:00:00:00:00:77", Owner: "interfaces"}}
+	r, err := dataplane.New(f, nil).Apply(t.Context(), w)
+	if err == nil || r.Failed["eip"] == nil || r.Failed["interfaces"] == nil || r.Failed["snat"] != nil {
+		t.Errorf("failed: %v (%v)", r.Failed, err)
+	}
+	if i := slices.IndexFunc(r.Nics, func(n dataplane.NicState) bool { return n.Link == "p0" }); i < 0 || !r.Nics[i].Up || len(r.Nics[i].Addresses) != 1 {
+		t.Errorf("nics reached: %+v", r.Nics)
+	}
+}
+
+func TestSweepsAndAnnouncements(t *testing.T) {
+	f := kerneltest.NewFake(kerneltest.MACs)
+	ap := netip.MustParseAddrPort
+	gone := dataplane.Flow{Protocol: 17, From: ap("198.51.100.1:1"), To: ap("203.0.113.50:7"), ReplyFrom: ap("10.0.0.10:7"), ReplyTo: ap("198.51.100.1:1")}
+	p := dataplane.New(f, nil)
+	w := kerneltest.WantAll()
+	if r, err := p.Apply(t.Context(), w); err != nil || len(r.Announced) != 5 || len(f.Announced) != 5 {
+		t.Fatalf("announced %v, %v: want all 5 addresses", f.Announced, err)
+	}
+	f.Flows = []dataplane.Flow{gone}
+	if r, err := p.Apply(t.Context(), w); err != nil || r.FlowsEnded != 0 || len(r.Announced) != 0 {
+		t.Errorf("equal state: %+v, %v", r, err)
+	}
+	w.EIPs = w.EIPs[1:]
+	f.Flows = append(f.Flows, gone)
+	if r, err := p.Apply(t.Context(), w); err != nil || r.FlowsEnded != 2 {
+		t.Errorf("%d flows ended (%v), want 2", r.FlowsEnded, err)
+	}
+	f.Flows = append(f.Flows, gone) // was on its way while the mapping went
+	if r, err := p.Apply(t.Context(), w); err != nil || r.FlowsEnded != 1 || r.Writes != 0 {
+		t.Errorf("%d late flows ended (%v), want 1", r.FlowsEnded, err)
+	}
+}

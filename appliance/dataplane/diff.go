@@ -1,0 +1,228 @@
+package dataplane
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// Diff is the steps from have to want, in the order in which nothing is open
+// that should not be: forwarding goes off first and on last, policy is before
+// mappings, and both before addresses.
+func Diff(have, want State) []Step {
+	closing, opening := diffForwarding(have, want)
+	steps := slices.Concat(closing, diffPolicy(have, want), diffMappings(have, want),
+		diffSysctls(have, want), diffLinks(have, want), diffAddresses(have, want), diffRoutes(have, want))
+	return append(steps, opening...)
+}
+
+// diffForwarding is the switch itself and what the kernel resets with it.
+func diffForwarding(have, want State) (closing, opening []Step) {
+	is, known := have.Sysctls[keyForward]
+	to := want.Sysctls[keyForward]
+	steps := forwardingOfLinks(have, want, is)
+	if known && is != to {
+		// The kernel sets all links' forwarding with it, and redirects to the
+		// opposite (inet_forward_change).
+		steps = append([]Step{SetSysctl{keyForward, to, ownerPlane}}, forwardingOfLinks(have, want, to)...)
+		if to == "0" {
+			steps = append(steps, SetSysctl{keyRedirects, want.Sysctls[keyRedirects], ownerPlane})
+		}
+	}
+	if to == "0" {
+		return steps, nil
+	}
+	return nil, steps
+}
+
+// forwardingOfLinks corrects links; base is what the switch has made of them,
+// when it is about to be moved.
+func forwardingOfLinks(have, want State, base string) []Step {
+	moved := have.Sysctls[keyForward] != base
+	var steps []Step
+	for _, key := range sortedKeys(want.Sysctls, cmp.Compare[string]) {
+		if !strings.HasSuffix(key, "/forwarding") || !strings.HasPrefix(key, "net/ipv4/") {
+			continue
+		}
+		is, known := have.Sysctls[key]
+		if moved {
+			is = base
+		}
+		if to := want.Sysctls[key]; known && is != to {
+			steps = append(steps, SetSysctl{key, to, ownerPlane})
+		}
+	}
+	return steps
+}
+
+func diffSysctls(have, want State) []Step {
+	var steps []Step
+	for _, key := range sortedKeys(want.Sysctls, cmp.Compare[string]) {
+		if key == keyForward || strings.HasPrefix(key, "net/ipv4/") && strings.HasSuffix(key, "/forwarding") {
+			continue
+		}
+		// A key that the kernel does not have switches on nothing.
+		if is, known := have.Sysctls[key]; known && is != want.Sysctls[key] {
+			steps = append(steps, SetSysctl{key, want.Sysctls[key], ownerPlane})
+		}
+	}
+	return steps
+}
+
+func diffPolicy(have, want State) []Step {
+	var steps []Step
+	for _, table := range Tables {
+		var declared, rules []string
+		for _, id := range sortedKeys(want.Chains, ChainID.Compare) {
+			is, exists := have.Chains[id]
+			if id.Table != table || exists && slices.Equal(is, want.Chains[id]) {
+				continue
+			}
+			declared = append(declared, fmt.Sprintf(":%s - [0:0]", id.Chain)) // empties it, too
+			for _, r := range want.Chains[id] {
+				rules = append(rules, "-A "+id.Chain+" "+r)
+			}
+		}
+		hooks, policies := diffHooks(table, have, want)
+		lines := slices.Concat(policies, declared, rules, hooks, diffGone(table, have, want))
+		if len(lines) > 0 {
+			steps = append(steps, SetPolicy{Table: table, Lines: lines})
+		}
+	}
+	return steps
+}
+
+func diffHooks(table string, have, want State) (hooks, policies []string) {
+	for _, id := range sortedKeys(want.Builtins, ChainID.Compare) {
+		if id.Table != table {
+			continue
+		}
+		is, to := have.Builtins[id], want.Builtins[id]
+		if to.Policy != "" && is.Policy != to.Policy {
+			policies = append(policies, fmt.Sprintf(":%s %s [0:0]", id.Chain, to.Policy))
+		}
+		for range is.Jumps - to.Jumps {
+			hooks = append(hooks, fmt.Sprintf("-D %s -j %s", id.Chain, to.Target))
+		}
+		if is.Jumps == 0 {
+			hooks = append(hooks, fmt.Sprintf("-I %s 1 -j %s", id.Chain, to.Target))
+		}
+	}
+	return hooks, policies
+}
+
+// diffGone removes chains of ours that are not used any more.
+func diffGone(table string, have, want State) []string {
+	var flush, remove []string
+	for _, id := range sortedKeys(have.Chains, ChainID.Compare) {
+		if _, wanted := want.Chains[id]; id.Table == table && !wanted {
+			flush = append(flush, "-F "+id.Chain)
+			remove = append(remove, "-X "+id.Chain)
+		}
+	}
+	return append(flush, remove...)
+}
+
+func diffMappings(have, want State) []Step {
+	if !have.Layout {
+		return []Step{SetMappings{Rebuild: true, Del: NewElements(), Add: want.Mappings}}
+	}
+	s := SetMappings{Del: NewElements(), Add: NewElements()}
+	h, w := have.Mappings, want.Mappings
+	diffMap(h.Public, w.Public, s.Del.Public, s.Add.Public)
+	diffMap(h.Guests, w.Guests, s.Del.Guests, s.Add.Guests)
+	diffMap(h.Inbound, w.Inbound, s.Del.Inbound, s.Add.Inbound)
+	diffMap(h.Outbound, w.Outbound, s.Del.Outbound, s.Add.Outbound)
+	diffMap(h.Forward, w.Forward, s.Del.Forward, s.Add.Forward)
+	diffMap(h.Limited, w.Limited, s.Del.Limited, s.Add.Limited)
+	diffMap(h.Grants, w.Grants, s.Del.Grants, s.Add.Grants)
+	if s.Del.Len()+s.Add.Len() == 0 {
+		return nil
+	}
+	return []Step{s}
+}
+
+func diffMap[K, V comparable](have, want, del, add map[K]V) {
+	for k, v := range have {
+		if w, ok := want[k]; !ok || w != v {
+			del[k] = v
+		}
+	}
+	for k, v := range want {
+		if h, ok := have[k]; !ok || h != v {
+			add[k] = v
+		}
+	}
+}
+
+func diffLinks(have, want State) []Step {
+	var steps []Step
+	for _, name := range sortedKeys(want.Links, cmp.Compare[string]) {
+		is, exists := have.Links[name]
+		to := want.Links[name]
+		if !exists || !is.Up || to.MTU != 0 && is.MTU != to.MTU {
+			steps = append(steps, SetLink{Link: name, MTU: to.MTU, By: "interfaces"})
+		}
+	}
+	return steps
+}
+
+// diffAddresses adds before it removes, so that a changed one leaves no gap.
+func diffAddresses(have, want State) []Step {
+	var steps []Step
+	for _, at := range sortedKeys(want.Addresses, compareAddresses) {
+		if _, ok := have.Addresses[at]; !ok {
+			steps = append(steps, AddAddress{at, want.Addresses[at].Owner})
+		}
+	}
+	for _, at := range sortedKeys(have.Addresses, compareAddresses) {
+		if _, ok := want.Addresses[at]; !ok && have.Addresses[at].Ours {
+			steps = append(steps, DelAddress{at, ownerPlane})
+		}
+	}
+	return steps
+}
+
+func compareAddresses(a, b LinkAddress) int {
+	return cmp.Or(cmp.Compare(a.Link, b.Link), a.Prefix.Addr().Compare(b.Prefix.Addr()), cmp.Compare(a.Prefix.Bits(), b.Prefix.Bits()))
+}
+
+// diffRoutes removes before it adds: there is one default route only.
+func diffRoutes(have, want State) []Step {
+	var steps []Step
+	for _, r := range sortedKeys(have.Routes, compareRoutes) {
+		if _, ok := want.Routes[r]; !ok && have.Routes[r].Ours {
+			steps = append(steps, DelRoute{r, ownerPlane})
+		}
+	}
+	for _, r := range sortedKeys(want.Routes, compareRoutes) {
+		to := want.Routes[r]
+		if _, ok := have.Routes[r]; !ok && (!to.Source.IsValid() || have.carries(r, to.Source)) {
+			steps = append(steps, AddRoute{r, to.Source, to.Owner})
+		}
+	}
+	return steps
+}
+
+// carries is whether the address that a subnet's route belongs to is there and
+// its link up; else the kernel makes the route together with them.
+func (s State) carries(r Route, source netip.Addr) bool {
+	_, ok := s.Addresses[LinkAddress{r.Link, netip.PrefixFrom(source, r.Prefix.Bits())}]
+	return ok && s.Links[r.Link].Up
+}
+
+func compareRoutes(a, b Route) int {
+	// Longest prefix first: a gateway needs its subnet.
+	return cmp.Or(cmp.Compare(b.Prefix.Bits(), a.Prefix.Bits()), cmp.Compare(a.Link, b.Link), a.Prefix.Compare(b.Prefix), a.Gateway.Compare(b.Gateway))
+}
+
+// guestsOf are the guest networks of a state, to recognize flows of networks
+// that are no longer wanted.
+func guestsOf(s State) map[netip.Prefix]struct{} {
+	if !s.Layout {
+		return nil
+	}
+	return s.Mappings.Guests
+}

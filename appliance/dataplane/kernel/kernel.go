@@ -1,0 +1,90 @@
+// Package kernel is the real dataplane.Kernel: the doors netfilter, nl and
+// sysctl together. It works in the network namespace of the calling thread.
+package kernel
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/sluice-nfv/sluice/appliance/dataplane"
+	"github.com/sluice-nfv/sluice/appliance/dataplane/netfilter"
+	"github.com/sluice-nfv/sluice/appliance/dataplane/nl"
+	"github.com/sluice-nfv/sluice/appliance/dataplane/sysctl"
+)
+
+// Kernel is the running kernel. It is not for concurrent use; a
+// dataplane.Plane sees to that.
+type Kernel struct{ filter *netfilter.Door }
+
+var _ dataplane.Kernel = (*Kernel)(nil)
+
+// Open finds the tools that are needed (iptables, iptables-restore); it
+// changes nothing.
+func Open() (*Kernel, error) {
+	d, err := netfilter.Open()
+	if err != nil {
+		return nil, err
+	}
+	return &Kernel{filter: d}, nil
+}
+
+// Observe implements dataplane.Kernel.
+func (k *Kernel) Observe(ctx context.Context, sysctls []string) (dataplane.State, error) {
+	var s dataplane.State
+	var err error
+	if s.Sysctls, err = sysctl.Observe(ctx, sysctls); err != nil {
+		return s, err
+	}
+	if err := nl.Observe(ctx, &s); err != nil {
+		return s, err
+	}
+	return s, k.filter.Observe(ctx, &s)
+}
+
+// Do implements dataplane.Kernel.
+func (k *Kernel) Do(ctx context.Context, s dataplane.Step) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	switch s := s.(type) {
+	case dataplane.SetLink:
+		return nl.SetLink(s.Link, s.MTU)
+	case dataplane.AddAddress:
+		return nl.AddAddress(s.LinkAddress)
+	case dataplane.DelAddress:
+		return nl.DelAddress(s.LinkAddress)
+	case dataplane.AddRoute:
+		return nl.AddRoute(s.Route, s.Source)
+	case dataplane.DelRoute:
+		return nl.DelRoute(s.Route)
+	case dataplane.SetSysctl:
+		return sysctl.Set(s.Key, s.Value)
+	case dataplane.SetPolicy:
+		return k.filter.SetPolicy(ctx, s)
+	case dataplane.SetMappings:
+		return k.filter.SetMappings(ctx, s)
+	}
+	return fmt.Errorf("unknown step %T", s)
+}
+
+// Sweep implements dataplane.Kernel.
+func (k *Kernel) Sweep(ctx context.Context, stale func(dataplane.Flow) bool) (int, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	return nl.Sweep(stale)
+}
+
+// Announce implements dataplane.Kernel.
+func (k *Kernel) Announce(ctx context.Context, at []dataplane.LinkAddress) error {
+	return nl.Announce(ctx, at)
+}
+
+// Forget implements dataplane.Kernel.
+func (k *Kernel) Forget() { k.filter.Forget() }
+
+// Links implements dataplane.Kernel.
+func (k *Kernel) Links(context.Context) (dataplane.Links, error) { return nl.Links() }
+
+// Rename implements dataplane.Kernel.
+func (k *Kernel) Rename(_ context.Context, names map[string]string) error { return nl.Rename(names) }

@@ -1,0 +1,76 @@
+package kernel
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/sluice-nfv/sluice/appliance/dataplane/kerneltest"
+)
+
+func TestKernelConforms(t *testing.T) {
+	kerneltest.Conform(t, func(t *testing.T) kerneltest.Lab {
+		ns := kerneltest.NewNamespace(t, "k")
+		for name, mac := range kerneltest.MACs {
+			ns.Run(t, "ip link add "+name+" address "+mac+" type veth peer name far-"+name)
+			ns.Run(t, "ip link set far-"+name+" up")
+		}
+		var k *Kernel
+		var err error
+		ns.Do(func() { k, err = Open() })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return kerneltest.Lab{Kernel: k, Enter: ns.Do,
+			Disturb:   func(t *testing.T, what string) { disturb(t, ns, what) },
+			Strangers: func(t *testing.T) int { return strangers(t, ns) }}
+	})
+}
+
+var commands = map[string][]string{
+	"flush input chain":  {"iptables -F INPUT"},
+	"unhook forward":     {"iptables -D FORWARD -j SLUICE-FORWARD"},
+	"hook forward twice": {"iptables -I FORWARD -j SLUICE-FORWARD"},
+	"flush our chain":    {"iptables -F SLUICE-FORWARD"},
+	"accept by policy":   {"iptables -P FORWARD ACCEPT"},
+	"delete table":       {"nft delete table ip sluice"},
+	"delete rule":        {"nft flush chain ip sluice arriving"},
+	"delete mapping":     {"nft delete element ip sluice inbound { 203.0.113.50 }"},
+	"add mapping":        {"nft add element ip sluice inbound { 203.0.113.90 : 10.0.0.9 }"},
+	"add chain to table": {"nft add chain ip sluice stranger"},
+	"delete address":     {"ip addr del 203.0.113.50/32 dev p0"},
+	"delete route":       {"ip route del default"},
+	"delete all routes":  {"ip route flush table main"},
+	"stop forwarding":    {"sysctl -qw net.ipv4.ip_forward=0"},
+	"forward management": {"sysctl -qw net.ipv4.conf.m0.forwarding=1"},
+	"link down":          {"ip link set p0 down"},
+	"mtu":                {"ip link set g0 mtu 1400"},
+	"add foreign things": {
+		"ip addr add 203.0.113.200/32 dev p0",
+		"iptables -A INPUT -p tcp --dport 9 -j ACCEPT",
+		"nft add table ip stranger",
+	},
+}
+
+func disturb(t *testing.T, ns *kerneltest.Namespace, what string) {
+	lines, ok := commands[what]
+	if !ok {
+		t.Fatalf("unknown disturbance %q", what)
+	}
+	for _, line := range lines {
+		ns.Run(t, line)
+	}
+}
+
+func strangers(t *testing.T, ns *kerneltest.Namespace) int {
+	n := 0
+	for line, mark := range map[string]string{
+		"ip addr show dev p0": "203.0.113.200/32",
+		"iptables -S INPUT":   "--dport 9 ",
+		"nft list tables":     "table ip stranger",
+	} {
+		if strings.Contains(ns.Run(t, line), mark) {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,78 @@
+package kerneltest
+
+import (
+	"maps"
+	"net/netip"
+	"testing"
+
+	"github.com/sluice-nfv/sluice/appliance/dataplane"
+)
+
+func TestFakeConforms(t *testing.T) {
+	Conform(t, func(*testing.T) Lab {
+		f := NewFake(MACs)
+		stranger := dataplane.LinkAddress{Link: "p0", Prefix: netip.MustParsePrefix("203.0.113.200/32")}
+		return Lab{Kernel: f, Enter: func(g func()) { g() },
+			Disturb: func(t *testing.T, what string) { disturbFake(t, f, what, stranger) },
+			Strangers: func(*testing.T) int {
+				n := 2 // chain and table: the fake keeps none of others
+				if _, ok := f.State.Addresses[stranger]; ok {
+					n++
+				}
+				return n
+			}}
+	})
+}
+
+func disturbFake(t *testing.T, f *Fake, what string, stranger dataplane.LinkAddress) {
+	s := &f.State
+	input, forward := dataplane.ChainID{Table: "filter", Chain: "INPUT"}, dataplane.ChainID{Table: "filter", Chain: "FORWARD"}
+	hook := func(id dataplane.ChainID, change func(*dataplane.Builtin)) {
+		b := s.Builtins[id]
+		change(&b)
+		s.Builtins[id] = b
+	}
+	switch what {
+	case "flush input chain":
+		hook(input, func(b *dataplane.Builtin) { b.Jumps = 0 })
+	case "unhook forward":
+		hook(forward, func(b *dataplane.Builtin) { b.Jumps = 0 })
+	case "hook forward twice":
+		hook(forward, func(b *dataplane.Builtin) { b.Jumps = 2 })
+	case "accept by policy":
+		hook(forward, func(b *dataplane.Builtin) { b.Policy = "ACCEPT" })
+	case "flush our chain":
+		s.Chains[dataplane.ChainID{Table: "filter", Chain: "SLUICE-FORWARD"}] = nil
+	case "delete table", "delete rule", "add chain to table":
+		s.Layout, s.Mappings = false, dataplane.NewElements()
+	case "delete mapping":
+		delete(s.Mappings.Inbound, netip.MustParseAddr("203.0.113.50"))
+	case "add mapping":
+		s.Mappings.Inbound[netip.MustParseAddr("203.0.113.90")] = netip.MustParseAddr("10.0.0.9")
+	case "delete address":
+		delete(s.Addresses, dataplane.LinkAddress{Link: "p0", Prefix: netip.MustParsePrefix("203.0.113.50/32")})
+	case "delete route":
+		delete(s.Routes, dataplane.DefaultRoute("p0", netip.MustParseAddr("203.0.113.1")))
+	case "delete all routes":
+		clear(s.Routes)
+	case "stop forwarding":
+		if err := f.setSysctl("net/ipv4/ip_forward", "0"); err != nil {
+			t.Fatal(err)
+		}
+	case "forward management":
+		s.Sysctls["net/ipv4/conf/m0/forwarding"] = "1"
+	case "link down":
+		l := s.Links["p0"]
+		l.Up = false
+		s.Links["p0"] = l
+		maps.DeleteFunc(s.Routes, func(r dataplane.Route, _ dataplane.RouteState) bool { return r.Link == "p0" })
+	case "mtu":
+		l := s.Links["g0"]
+		l.MTU = 1400
+		s.Links["g0"] = l
+	case "add foreign things":
+		s.Addresses[stranger] = dataplane.AddressState{}
+	default:
+		t.Fatalf("unknown disturbance %q", what)
+	}
+}

@@ -1,0 +1,99 @@
+// Package netfilter is the door to the kernel's packet filter, for both of the
+// data plane's halves: policy in chains of iptables, which go-iptables reads
+// and iptables-restore changes a table at a time, and mappings in the nftables
+// table sluice, by netlink. Nothing of others is touched.
+package netfilter
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os/exec"
+	"strings"
+
+	"github.com/coreos/go-iptables/iptables"
+	"github.com/google/nftables"
+	"github.com/sluice-nfv/sluice/appliance/dataplane"
+)
+
+// Door reads and changes the packet filter of the network namespace of the
+// calling thread. It is not for concurrent use.
+type Door struct {
+	ipt *iptables.IPTables
+	// nftBackend: iptables is a front of nftables, so that the generation of
+	// nftables covers its rules too.
+	nftBackend bool
+
+	// policy and mappings are what was read when nftables had the generation.
+	// Every transaction of anybody moves it on by one, so that nothing need be
+	// read while it stands.
+	policy, mappings seen
+}
+
+type seen struct {
+	state      *dataplane.State
+	generation uint32
+}
+
+func (s seen) at(generation uint32) bool { return s.state != nil && s.generation == generation }
+
+// Open finds the tools; it changes nothing.
+func Open() (*Door, error) {
+	ipt, err := iptables.New()
+	if err != nil {
+		return nil, fmt.Errorf("find iptables: %w", err)
+	}
+	out, err := exec.Command("iptables", "--version").Output()
+	if err != nil {
+		return nil, fmt.Errorf("ask iptables for its version: %w", err)
+	}
+	return &Door{ipt: ipt, nftBackend: strings.Contains(string(out), "nf_tables")}, nil
+}
+
+// Forget makes the next Observe read everything.
+func (d *Door) Forget() { d.policy, d.mappings = seen{}, seen{} }
+
+// Observe fills in Builtins, Chains, Layout and Mappings.
+func (d *Door) Observe(ctx context.Context, s *dataplane.State) error {
+	c, err := connect()
+	if err != nil {
+		return err
+	}
+	gen, err := c.GetGen()
+	if err != nil {
+		return fmt.Errorf("read nftables generation: %w", err)
+	}
+	// The generation is that of before reading: what changes meanwhile is read
+	// again the next time.
+	if !d.policy.at(gen.ID) || !d.nftBackend {
+		read := &dataplane.State{}
+		if err := d.observePolicy(ctx, read); err != nil {
+			return err
+		}
+		d.policy = seen{read, gen.ID}
+	}
+	if !d.mappings.at(gen.ID) {
+		read := &dataplane.State{}
+		if err := observeMappings(c, read); err != nil {
+			return fmt.Errorf("read table %s: %w", tableName, err)
+		}
+		d.mappings = seen{read, gen.ID}
+	}
+	s.Builtins, s.Chains = maps.Clone(d.policy.state.Builtins), maps.Clone(d.policy.state.Chains)
+	s.Layout, s.Mappings = d.mappings.state.Layout, d.mappings.state.Mappings
+	return nil
+}
+
+// changed takes the policy along over n transactions of our own that did not
+// touch it; if anybody else had one meanwhile, it is read anew. Mappings are
+// always read back.
+func (d *Door) changed(c *nftables.Conn, n uint32) error {
+	gen, err := c.GetGen()
+	if err != nil {
+		return fmt.Errorf("read nftables generation: %w", err)
+	}
+	if d.policy.at(gen.ID - n) {
+		d.policy.generation = gen.ID
+	}
+	return nil
+}

@@ -1,0 +1,186 @@
+// Package nl is the door to links, addresses, routes and tracked connections
+// of the network namespace of the calling thread, by netlink. Addresses and
+// routes that it adds bear Protocol, and only such ones count as ours.
+package nl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+
+	"github.com/sluice-nfv/sluice/appliance/dataplane"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Protocol marks addresses (IFA_PROTO, Linux 5.18) and routes as ours.
+// iproute2 shows it as "proto 83".
+const Protocol = 83
+
+// attempts at a dump that the kernel interrupted because something changed
+// meanwhile; such a dump is not the truth.
+const attempts = 5
+
+func retry[T any](dump func() (T, error)) (T, error) {
+	var v T
+	var err error
+	for range attempts {
+		if v, err = dump(); !errors.Is(err, netlink.ErrDumpInterrupted) {
+			break
+		}
+	}
+	return v, err
+}
+
+// Observe fills in Links, Addresses and Routes.
+func Observe(ctx context.Context, s *dataplane.State) error {
+	links, err := retry(netlink.LinkList)
+	if err != nil {
+		return fmt.Errorf("list links: %w", err)
+	}
+	s.Links = map[string]dataplane.LinkState{}
+	names := map[int]string{}
+	for _, l := range links {
+		a := l.Attrs()
+		names[a.Index] = a.Name
+		if a.Flags&net.FlagLoopback == 0 {
+			s.Links[a.Name] = dataplane.LinkState{MAC: a.HardwareAddr.String(), Up: a.Flags&net.FlagUp != 0, MTU: a.MTU}
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return errors.Join(observeAddresses(s, names), observeRoutes(s, names))
+}
+
+func observeAddresses(s *dataplane.State, names map[int]string) error {
+	addrs, err := retry(func() ([]netlink.Addr, error) { return netlink.AddrList(nil, netlink.FAMILY_V4) })
+	if err != nil {
+		return fmt.Errorf("list addresses: %w", err)
+	}
+	s.Addresses = map[dataplane.LinkAddress]dataplane.AddressState{}
+	for _, a := range addrs {
+		ip, ok := netip.AddrFromSlice(a.IP.To4())
+		if bits, _ := a.Mask.Size(); ok && s.Links[names[a.LinkIndex]].MAC != "" {
+			at := dataplane.LinkAddress{Link: names[a.LinkIndex], Prefix: netip.PrefixFrom(ip, bits)}
+			s.Addresses[at] = dataplane.AddressState{Ours: a.Protocol == Protocol}
+		}
+	}
+	return nil
+}
+
+func observeRoutes(s *dataplane.State, names map[int]string) error {
+	filter := &netlink.Route{Table: unix.RT_TABLE_MAIN}
+	routes, err := retry(func() ([]netlink.Route, error) {
+		return netlink.RouteListFiltered(netlink.FAMILY_V4, filter, netlink.RT_FILTER_TABLE)
+	})
+	if err != nil {
+		return fmt.Errorf("list routes: %w", err)
+	}
+	s.Routes = map[dataplane.Route]dataplane.RouteState{}
+	for _, r := range routes {
+		at := dataplane.Route{Link: names[r.LinkIndex], Prefix: prefixOf(r.Dst)}
+		at.Gateway, _ = netip.AddrFromSlice(r.Gw.To4())
+		isDefault, isSubnet := at.Prefix.Bits() == 0 && at.Gateway.IsValid(), !at.Gateway.IsValid() && r.Scope == netlink.SCOPE_LINK
+		if r.Priority == 0 && r.Type == unix.RTN_UNICAST && (isDefault || isSubnet) {
+			s.Routes[at] = dataplane.RouteState{Ours: r.Protocol == Protocol}
+		}
+	}
+	return nil
+}
+
+func prefixOf(dst *net.IPNet) netip.Prefix {
+	if dst == nil {
+		return netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+	}
+	a, _ := netip.AddrFromSlice(dst.IP.To4())
+	bits, _ := dst.Mask.Size()
+	return netip.PrefixFrom(a, bits)
+}
+
+// SetLink brings a link up with an MTU in bytes; 0 leaves it.
+func SetLink(name string, mtu int) error {
+	l, err := netlink.LinkByName(name)
+	if err != nil {
+		return fmt.Errorf("find link %s: %w", name, err)
+	}
+	if mtu != 0 && l.Attrs().MTU != mtu {
+		if err := netlink.LinkSetMTU(l, mtu); err != nil {
+			return fmt.Errorf("set mtu of %s: %w", name, err)
+		}
+	}
+	if err := netlink.LinkSetUp(l); err != nil {
+		return fmt.Errorf("set %s up: %w", name, err)
+	}
+	return nil
+}
+
+// AddAddress adds an address of ours; one that is there is fine.
+func AddAddress(at dataplane.LinkAddress) error {
+	l, err := netlink.LinkByName(at.Link)
+	if err != nil {
+		return fmt.Errorf("find link %s: %w", at.Link, err)
+	}
+	a := &netlink.Addr{IPNet: ipNet(at.Prefix), Protocol: Protocol}
+	if err := netlink.AddrAdd(l, a); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return nil
+}
+
+// DelAddress removes an address; a missing one, or link, is fine.
+func DelAddress(at dataplane.LinkAddress) error {
+	l, err := netlink.LinkByName(at.Link)
+	if missing := (netlink.LinkNotFoundError{}); errors.As(err, &missing) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("find link %s: %w", at.Link, err)
+	}
+	err = netlink.AddrDel(l, &netlink.Addr{IPNet: ipNet(at.Prefix)})
+	if err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
+		return err
+	}
+	return nil
+}
+
+// AddRoute makes a route of ours; source may be unset.
+func AddRoute(r dataplane.Route, source netip.Addr) error {
+	l, err := netlink.LinkByName(r.Link)
+	if err != nil {
+		return fmt.Errorf("find link %s: %w", r.Link, err)
+	}
+	n := route(l, r)
+	n.Src = source.AsSlice()
+	return netlink.RouteAdd(n)
+}
+
+// DelRoute removes a route; a missing one, or link, is fine.
+func DelRoute(r dataplane.Route) error {
+	l, err := netlink.LinkByName(r.Link)
+	if missing := (netlink.LinkNotFoundError{}); errors.As(err, &missing) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("find link %s: %w", r.Link, err)
+	}
+	if err := netlink.RouteDel(route(l, r)); err != nil && !errors.Is(err, unix.ESRCH) {
+		return err
+	}
+	return nil
+}
+
+func route(l netlink.Link, r dataplane.Route) *netlink.Route {
+	n := &netlink.Route{LinkIndex: l.Attrs().Index, Gw: r.Gateway.AsSlice(), Protocol: Protocol, Dst: ipNet(r.Prefix)}
+	if !r.Gateway.IsValid() {
+		n.Scope = netlink.SCOPE_LINK
+	}
+	return n
+}
+
+func ipNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), 32)}
+}

@@ -1,0 +1,30 @@
+package dataplane
+
+import "net/netip"
+
+// Reached is what Apply left behind: what it did, and the nics as they are.
+type Reached struct {
+	// Steps are the changes made to the kernel, in order, readable.
+	Steps []string
+	// Writes is the number of changed objects; 0: all was as wanted.
+	Writes int
+	// FlowsEnded is how many connections were cut because no mapping wants
+	// them any more.
+	FlowsEnded int
+	// Announced are the addresses made known by gratuitous ARP.
+	Announced []netip.Addr
+	// Failed is what went wrong, by owner (the service's name; "dataplane"
+	// for what belongs to none). Apply's error has all of it.
+	Failed map[string]error
+	// Nics as found, by interface name.
+	Nics []NicState
+}
+
+// NicState is an interface as found.
+type NicState struct {
+	Link      string
+	MAC       string
+	Up        bool
+	MTU       int
+	Addresses []netip.Prefix
+}

@@ -1,0 +1,111 @@
+package dataplane
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+// BatchSize is the most elements that go to the kernel in one transaction.
+// Larger ones overrun the netlink socket's buffers.
+const BatchSize = 5000
+
+// Step is one change of the kernel's state, as data.
+type Step interface {
+	fmt.Stringer
+	// Owner is the service that wants it.
+	owner() string
+	// writes is the number of objects it changes.
+	writes() int
+}
+
+// SetLink brings a link up with an MTU (0 leaves it).
+type SetLink struct {
+	Link string
+	MTU  int
+	By   string
+}
+
+// AddAddress puts an address of ours on a link.
+type AddAddress struct {
+	LinkAddress
+	By string
+}
+
+// DelAddress removes an address of ours; missing is fine.
+type DelAddress struct {
+	LinkAddress
+	By string
+}
+
+// AddRoute makes a route of ours; Source may be unset.
+type AddRoute struct {
+	Route
+	Source netip.Addr
+	By     string
+}
+
+// DelRoute removes a route of ours; missing is fine.
+type DelRoute struct {
+	Route
+	By string
+}
+
+// SetSysctl writes a value below /proc/sys.
+type SetSysctl struct {
+	Key, Value string
+	By         string
+}
+
+// SetPolicy changes one table of iptables in one transaction.
+type SetPolicy struct {
+	Table string
+	// Lines are what iptables-restore reads between the table and COMMIT.
+	Lines []string
+}
+
+// SetMappings changes the sluice table. With Rebuild it is made anew, and
+// Del is empty.
+type SetMappings struct {
+	Rebuild  bool
+	Del, Add Elements
+}
+
+func (s SetLink) String() string    { return fmt.Sprintf("link %s up mtu %d", s.Link, s.MTU) }
+func (s AddAddress) String() string { return fmt.Sprintf("add address %s on %s", s.Prefix, s.Link) }
+func (s DelAddress) String() string {
+	return fmt.Sprintf("delete address %s on %s", s.Prefix, s.Link)
+}
+func (s AddRoute) String() string  { return "add route " + s.Route.String() }
+func (s DelRoute) String() string  { return "delete route " + s.Route.String() }
+func (s SetSysctl) String() string { return fmt.Sprintf("set %s = %s", s.Key, s.Value) }
+func (s SetPolicy) String() string {
+	return fmt.Sprintf("change table %s: %s", s.Table, strings.Join(s.Lines, "; "))
+}
+func (s SetMappings) String() string {
+	if s.Rebuild {
+		return fmt.Sprintf("rebuild mappings with %d elements", s.Add.Len())
+	}
+	return fmt.Sprintf("change mappings: %d elements deleted, %d added", s.Del.Len(), s.Add.Len())
+}
+
+func (s SetLink) owner() string     { return s.By }
+func (s AddAddress) owner() string  { return s.By }
+func (s DelAddress) owner() string  { return s.By }
+func (s AddRoute) owner() string    { return s.By }
+func (s DelRoute) owner() string    { return s.By }
+func (s SetSysctl) owner() string   { return s.By }
+func (s SetPolicy) owner() string   { return ownerPlane }
+func (s SetMappings) owner() string { return ownerPlane }
+
+func (s SetLink) writes() int     { return 1 }
+func (s AddAddress) writes() int  { return 1 }
+func (s DelAddress) writes() int  { return 1 }
+func (s AddRoute) writes() int    { return 1 }
+func (s DelRoute) writes() int    { return 1 }
+func (s SetSysctl) writes() int   { return 1 }
+func (s SetPolicy) writes() int   { return len(s.Lines) }
+func (s SetMappings) writes() int { return max(1, s.Del.Len()+s.Add.Len()) }
+
+// ownerPlane is the owner of what belongs to no service.
+const ownerPlane = "dataplane"

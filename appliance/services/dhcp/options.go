@@ -1,0 +1,134 @@
+package dhcp
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"strings"
+
+	"github.com/sluice-nfv/sluice/api/agentv1"
+)
+
+// Option codes (RFC 2132, and the RFC named).
+const (
+	optPad          = 0
+	optMask         = 1
+	optRouter       = 3
+	optDNS          = 6
+	optHostname     = 12
+	optDomain       = 15
+	optMTU          = 26
+	optBroadcast    = 28
+	optStaticRoutes = 33
+	optRequestedIP  = 50
+	optLease        = 51
+	optOverload     = 52
+	optMessageType  = 53
+	optServerID     = 54
+	optParameters   = 55
+	optMessage      = 56
+	optMaxSize      = 57
+	optT1           = 58
+	optT2           = 59
+	optClientID     = 61
+	optTFTPServer   = 66
+	optBootFile     = 67
+	optRelayInfo    = 82  // RFC 3046
+	optSearch       = 119 // RFC 3397
+	optClassless    = 121 // RFC 3442
+	optClasslessMS  = 249 // RFC 3442 under the number old Windows asks for
+	optEnd          = 255
+)
+
+// encode gives an option as it stands in a message. A value over 255 bytes is
+// split over several options of one code, in order (RFC 3396 section 5).
+func encode(code byte, value []byte) []byte {
+	out := make([]byte, 0, len(value)+2*(len(value)/255+1))
+	for {
+		n := min(len(value), 255)
+		out = append(out, code, byte(n))
+		out = append(out, value[:n]...)
+		value = value[n:]
+		if len(value) == 0 {
+			return out
+		}
+	}
+}
+
+func encode32(code byte, v uint32) []byte {
+	return encode(code, binary.BigEndian.AppendUint32(nil, v))
+}
+
+func encodeAddrs(code byte, addrs ...netip.Addr) []byte {
+	var v []byte
+	for _, a := range addrs {
+		v = append(v, a.AsSlice()...)
+	}
+	return encode(code, v)
+}
+
+// broadcastOf is the last address of a subnet; unset where there is none
+// (/31 and /32, RFC 3021).
+func broadcastOf(p netip.Prefix) netip.Addr {
+	if p.Bits() >= 31 {
+		return netip.Addr{}
+	}
+	b := p.Masked().Addr().As4()
+	host := uint32(1)<<(32-p.Bits()) - 1
+	binary.BigEndian.PutUint32(b[:], binary.BigEndian.Uint32(b[:])|host)
+	return netip.AddrFrom4(b)
+}
+
+func maskOf(bits int) uint32 { return ^uint32(0) << (32 - bits) }
+
+// searchList gives names in the wire form of RFC 1035 (RFC 3397 section 2).
+func searchList(domain string) []byte {
+	var v []byte
+	for label := range strings.SplitSeq(domain, ".") {
+		v = append(v, byte(len(label)))
+		v = append(v, label...)
+	}
+	return append(v, 0)
+}
+
+// classless gives routes in the form of RFC 3442: the length of the prefix,
+// its significant bytes, the next hop.
+func classless(routes []agentv1.Route) []byte {
+	var v []byte
+	for _, r := range routes {
+		a := r.Prefix.Masked().Addr().As4()
+		v = append(v, byte(r.Prefix.Bits()))
+		v = append(v, a[:(r.Prefix.Bits()+7)/8]...)
+		v = append(v, r.NextHop.AsSlice()...)
+	}
+	return v
+}
+
+// classful gives what option 33 can say at all (RFC 2132 section 5.8): pairs of
+// destination and next hop without a mask. Clients read a destination as a
+// whole class A, B or C network where its host part is zero, and as a host
+// otherwise, so only such routes are told; the default route is not allowed.
+func classful(routes []agentv1.Route) []byte {
+	var v []byte
+	for _, r := range routes {
+		a := r.Prefix.Masked().Addr().As4()
+		class := classBits(a[0])
+		host := binary.BigEndian.Uint32(a[:]) &^ maskOf(class)
+		if r.Prefix.Bits() != class && !(r.Prefix.Bits() == 32 && host != 0) {
+			continue
+		}
+		v = append(v, a[:]...)
+		v = append(v, r.NextHop.AsSlice()...)
+	}
+	return v
+}
+
+func classBits(first byte) int {
+	switch {
+	case first < 128:
+		return 8
+	case first < 192:
+		return 16
+	default:
+		return 24
+	}
+}

@@ -1,0 +1,184 @@
+package dns
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+	"golang.org/x/net/ipv4"
+
+	"github.com/sluice-nfv/sluice/api/agentv1"
+)
+
+// thousands is a network of 10,000 guests.
+func thousands(c *agentv1.Content, _ *Config) {
+	c.DNS[0].Subnet = netip.MustParsePrefix("10.1.0.0/16")
+	c.DNS[0].Records = nil
+	for i := range 10000 {
+		c.DNS[0].Records = append(c.DNS[0].Records, agentv1.DNSRecord{
+			Name: fmt.Sprintf("guest-%d", i), IP: netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}),
+		})
+	}
+}
+
+// warm is a bench whose cache has www.example.org.
+func warm(t testing.TB) *bench {
+	up := newStranger(t)
+	up.answers("www.example.org. 86400 IN A 203.0.113.1")
+	b := withUpstream(t, up)
+	b.lookup(www, dns.TypeA)
+	return b
+}
+
+// paths are the ways that a socket's loop answers by itself.
+func paths(t testing.TB) map[string]struct {
+	b   *bench
+	pkt []byte
+} {
+	edns := question(www, dns.TypeA)
+	edns.SetEdns0(1232, false)
+	type path = struct {
+		b   *bench
+		pkt []byte
+	}
+	local := newBench(t, thousands)
+	cached := warm(t)
+	return map[string]path{
+		"local name":   {local, pack(t, question("guest-7777.lan.example", dns.TypeA))},
+		"local PTR":    {local, pack(t, question("97.30.1.10.in-addr.arpa", dns.TypePTR))},
+		"no such name": {local, pack(t, question("nobody.lan.example", dns.TypeA))},
+		"NODATA":       {local, pack(t, question("guest-7777.lan.example", dns.TypeAAAA))},
+		"cookie":       {local, cookieQuery(t, "0102030405060708")},
+		"cached":       {cached, pack(t, question(www, dns.TypeA))},
+		"cached EDNS":  {cached, pack(t, edns)},
+		"refused":      {local, pack(t, question(www, dns.TypeAXFR))},
+		"malformed":    {local, []byte("\x00\x01\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\xc0\x0c\x00\x01\x00\x01")},
+	}
+}
+
+// TestNoAllocations: what a socket's loop answers by itself costs no garbage.
+func TestNoAllocations(t *testing.T) {
+	for name, p := range paths(t) {
+		var q query
+		out := make([]byte, 0, ednsUDPSize)
+		now := time.Hour
+		got := testing.AllocsPerRun(1000, func() {
+			now += time.Millisecond // within the guest's rate
+			out = p.b.net.respond(out[:0], &q, p.pkt, p.b, guest, now, &p.b.tally)
+		})
+		if got != 0 || len(out) == 0 {
+			t.Errorf("%s: %v allocations, %d bytes", name, got, len(out))
+		}
+	}
+}
+
+func BenchmarkRespond(b *testing.B) {
+	for name, p := range paths(b) {
+		b.Run(name, func(b *testing.B) {
+			var q query
+			out := make([]byte, 0, ednsUDPSize)
+			now := 2 * time.Hour
+			b.ReportAllocs()
+			for b.Loop() {
+				now += 50 * time.Microsecond // the guest's rate
+				out = p.b.net.respond(out[:0], &q, p.pkt, p.b, guest, now, &p.b.tally)
+			}
+		})
+	}
+}
+
+// endless is a packet source that never waits: what is measured is the loop.
+type endless struct {
+	pkt  []byte
+	from net.Addr
+	left int
+}
+
+func (e *endless) ReadBatch(ms []ipv4.Message, _ int) (int, error) {
+	if e.left <= 0 {
+		return 0, net.ErrClosed
+	}
+	for i := range ms {
+		ms[i].N = copy(ms[i].Buffers[0], e.pkt)
+		ms[i].Addr = e.from
+	}
+	e.left -= len(ms)
+	return len(ms), nil
+}
+
+func (e *endless) WriteBatch(ms []ipv4.Message, _ int) (int, error) { return len(ms), nil }
+func (e *endless) Close() error                                     { return nil }
+
+func BenchmarkLoop(b *testing.B) {
+	n := newBench(b, thousands)
+	u := &udpSocket{net: n.net, packets: &endless{
+		pkt: pack(b, question("guest-7777.lan.example", dns.TypeA)), from: net.UDPAddrFromAddrPort(guest), left: b.N,
+	}}
+	b.ReportAllocs()
+	b.ResetTimer()
+	u.run(quiet)
+}
+
+// BenchmarkLoopback is the whole way, kernel included, with a window of 64
+// queries under way from one socket.
+func BenchmarkLoopback(b *testing.B) {
+	c := sample()
+	thousands(&c, nil)
+	s := running(b, c, nil)
+	conn, err := net.Dial("udp4", s.at("127.0.0.53"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer conn.Close()
+	p := ipv4.NewPacketConn(conn.(net.PacketConn))
+	const window = 64
+	ms := make([]ipv4.Message, window)
+	in := make([]ipv4.Message, window)
+	for i := range ms {
+		ms[i].Buffers = [][]byte{pack(b, question("guest-7777.lan.example", dns.TypeA))}
+		in[i].Buffers = [][]byte{make([]byte, 512)}
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for done := 0; done < b.N; done += window {
+		if _, err := p.WriteBatch(ms, 0); err != nil {
+			b.Fatal(err)
+		}
+		for got := 0; got < window; {
+			conn.SetReadDeadline(time.Now().Add(time.Second))
+			n, err := p.ReadBatch(in, 0)
+			if err != nil {
+				b.Fatalf("after %d: %v", done+got, err)
+			}
+			got += n
+		}
+	}
+}
+
+func BenchmarkNewZone(b *testing.B) {
+	c := sample()
+	thousands(&c, nil)
+	configs, err := Plan(c)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		newZone(configs[0])
+	}
+}
+
+func BenchmarkDigest(b *testing.B) {
+	q := &ask{name: appendName(nil, www), qtype: typeA}
+	msg := pack(b, truth(b, question(www, dns.TypeA), "www.example.org. 300 IN CNAME a.example.net.", "a.example.net. 300 IN A 203.0.113.1"))
+	blocked := alwaysBlocked()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := digest(msg, q, blocked); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,9 @@
+package eip
+
+import (
+	"testing"
+
+	"github.com/sluice-nfv/sluice/appliance/dataplane/kerneltest"
+)
+
+func TestPlan(t *testing.T) { kerneltest.Golden(t, New().Want) }

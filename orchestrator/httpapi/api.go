@@ -1,0 +1,135 @@
+// Package httpapi is the admin API: JSON over /v1, described by OpenAPI 3.1
+// that is generated from the Go types. A change is a rule of package model run
+// by the store; what needs the world outside goes through Effects. The only
+// engine is served on a unix socket, where the kernel says who calls, and over
+// HTTPS with bearer tokens. Every answer that is no success is a problem
+// document made by one mapper.
+package httpapi
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"reflect"
+	"strings"
+	"sync"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humagin"
+	"github.com/gin-gonic/gin"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sluice-nfv/sluice/api/agentv1"
+	v1 "github.com/sluice-nfv/sluice/api/v1"
+	"github.com/sluice-nfv/sluice/orchestrator/store"
+)
+
+// Effects is what calls need of the world outside the store. Refusals and
+// failures are *v1.Error.
+type Effects interface {
+	// AttachL2 realizes an L2 network on every Connected host of the cluster,
+	// then stores the attachment; a failure undoes what was made.
+	AttachL2(ctx context.Context, l2, cluster string) error
+	// DetachL2 takes it off; a missing attachment is nil.
+	DetachL2(ctx context.Context, l2, cluster string) error
+	// DeleteL2 takes it off everywhere and deletes it with what is on it; a
+	// missing one is nil.
+	DeleteL2(ctx context.Context, l2 string) error
+	// InspectImage reads and verifies the template at the request's source.
+	InspectImage(ctx context.Context, req *v1.CreateImage) (*v1.Image, error)
+	// WaitHost waits until the host is Connected or has failed to.
+	WaitHost(ctx context.Context, uuid string) error
+	// WaitRouter waits until the router is as the newest view wants it.
+	WaitRouter(ctx context.Context, uuid string) error
+	// WaitVM is WaitRouter for every router that serves a nic of the VM.
+	WaitVM(ctx context.Context, uuid string) error
+	RouterSpec(uuid string) (agentv1.RouterSpec, error)
+	RouterStatus(ctx context.Context, uuid string) (agentv1.RouterStatus, error)
+}
+
+// Config is what the API is made of.
+type Config struct {
+	Store   *store.Store
+	Effects Effects
+	// Services add their routes, in this order.
+	Services []func(*API)
+	// Version of the orchestrator, for /version.
+	Version string
+	// Metrics is where /metrics gathers and the API's own are registered; a
+	// new registry if nil.
+	Metrics *prometheus.Registry
+	// Log is slog.Default() if nil.
+	Log *slog.Logger
+}
+
+// API is the routes on one engine.
+type API struct {
+	store   *store.Store
+	effects Effects
+	log     *slog.Logger
+	version string
+	metrics *prometheus.Registry
+
+	engine *gin.Engine
+	huma   huma.API
+	// document is the OpenAPI description, made once when first asked for.
+	document func() []byte
+}
+
+// New builds the API with all its routes.
+func New(c Config) *API {
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	if c.Metrics == nil {
+		c.Metrics = prometheus.NewRegistry()
+	}
+	a := &API{store: c.Store, effects: c.Effects, log: c.Log, version: c.Version, metrics: c.Metrics}
+	a.engine = a.newEngine()
+	a.huma = humagin.New(a.engine, humaConfig())
+	a.document = sync.OnceValue(a.describe)
+	a.operational()
+	a.places()
+	a.l2Networks()
+	a.l3Networks()
+	a.images()
+	a.offerings()
+	a.routers()
+	a.vms()
+	a.vips()
+	a.systemTags()
+	a.providers()
+	for _, register := range c.Services {
+		register(a)
+	}
+	return a
+}
+
+// Handler serves everything.
+func (a *API) Handler() http.Handler { return a.engine }
+
+// Huma is for routes that the registrars of this package do not fit.
+func (a *API) Huma() huma.API { return a.huma }
+
+func humaConfig() huma.Config {
+	c := huma.DefaultConfig("Sluice", "v1")
+	c.Info.Description = "Virtual routers for guest networks. Errors are problem documents (RFC 9457) with a stable code."
+	// The document and the page are our own routes; no links to schemas in
+	// answers.
+	c.OpenAPIPath, c.DocsPath, c.SchemasPath, c.CreateHooks = "", "", "", nil
+	c.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
+	format := huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: unmarshalStrict}
+	c.Formats = map[string]huma.Format{"application/json": format, "json": format}
+	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
+	c.Security = []map[string][]string{{"token": {}}}
+	return c
+}
+
+// schemaName keeps the agent's types, such as EIP, apart from ours.
+func schemaName(t reflect.Type, hint string) string {
+	name := huma.DefaultSchemaNamer(t, hint)
+	if t.PkgPath() == reflect.TypeFor[agentv1.RouterSpec]().PkgPath() && !strings.HasPrefix(name, "Router") {
+		return "Router" + name
+	}
+	return name
+}

@@ -1,0 +1,146 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	v1 "github.com/sluice-nfv/sluice/api/v1"
+	"github.com/sluice-nfv/sluice/orchestrator/model"
+)
+
+// DryRun is embedded by what changes something.
+type DryRun struct {
+	DryRun bool `query:"dryRun" doc:"Check everything and answer what would come of it, but do nothing"`
+}
+
+func (d *DryRun) dry() bool { return d.DryRun }
+
+// Call is embedded by the input of a change to one resource.
+type Call struct {
+	DryRun
+	UUID    string `path:"uuid" doc:"UUID of the resource"`
+	IfMatch string `header:"If-Match" doc:"The ETag that the resource has to have, else 412"`
+}
+
+func (c *Call) call() *Call { return c }
+
+// CallWith is a Call with a body.
+type CallWith[B any] struct {
+	Call
+	Body B
+}
+
+// caller is a pointer to an input that embeds Call.
+type caller[I any] interface {
+	*I
+	call() *Call
+}
+
+// Wait is embedded by calls that can wait for what they started.
+type Wait struct {
+	Wait string `query:"wait" doc:"How long to wait for the end, such as 60s; at most 10m" example:"60s"`
+}
+
+// maxWait is the longest ?wait.
+const maxWait = 10 * time.Minute
+
+// patience is how long the caller wants to wait.
+func (w Wait) patience(fallback time.Duration) (time.Duration, error) {
+	if w.Wait == "" {
+		return fallback, nil
+	}
+	d, err := time.ParseDuration(w.Wait)
+	if err != nil || d < 0 || d > maxWait {
+		return 0, v1.Invalid("invalid-wait", "wait %q is not a duration from 0s to %s, such as 60s", shorten(w.Wait), maxWait)
+	}
+	return d, nil
+}
+
+// await waits with patience; none at all asks nobody.
+func await(ctx context.Context, patience time.Duration, wait func(context.Context) error) error {
+	if patience == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return wait(ctx)
+}
+
+// One answers one resource.
+type One[T any] struct {
+	ETag string `header:"ETag" doc:"For If-Match"`
+	Body *T
+}
+
+// Nothing answers a delete.
+type Nothing struct{}
+
+// etag quotes a revision.
+func etag(revision int64) string { return `"` + strconv.FormatInt(revision, 10) + `"` }
+
+// matches checks If-Match against the resource as the Tx sees it.
+func (c *Call) matches(tx *model.Tx, kind model.Kind) error {
+	if c.IfMatch == "" || c.IfMatch == "*" {
+		return nil
+	}
+	r := tx.Any(kind, c.UUID)
+	if r == nil {
+		return nil // the rule says what a missing one means
+	}
+	have := etag(r.GetMeta().Revision)
+	for want := range strings.SplitSeq(c.IfMatch, ",") {
+		if strings.TrimSpace(want) == have {
+			return nil
+		}
+	}
+	return v1.Errorf(http.StatusPreconditionFailed, "revision-mismatch",
+		"%s %s is at revision %s, not %s: somebody changed it; read it again", kind.Noun(), c.UUID, have, shorten(c.IfMatch)).On(c.UUID)
+}
+
+// run commits what a rule writes, or only tries it.
+func (a *API) run(ctx context.Context, dry bool, rule func(*model.Tx) error) (*model.View, error) {
+	if dry {
+		return a.store.DryRun(rule)
+	}
+	return a.store.Update(ctx, rule)
+}
+
+// one is the answer with a resource as a view shows it, or 404.
+func one[T any, P model.Resources[T]](v *model.View, uuid string) (*One[T], error) {
+	r := model.Get[T, P](v, uuid)
+	if r == nil {
+		return nil, v1.NotFound(model.KindOf(P(nil)).Noun(), uuid)
+	}
+	return &One[T]{ETag: etag(r.GetMeta().Revision), Body: (*T)(filled(v, r))}, nil
+}
+
+// operation is what huma is told about a route. The id is what generated
+// clients call it.
+func operation(id, method, path, summary string) huma.Operation {
+	status := http.StatusOK
+	if method == http.MethodDelete {
+		status = http.StatusNoContent
+	}
+	tag, _, _ := strings.Cut(strings.TrimPrefix(path, "/v1/"), "/")
+	return huma.Operation{
+		OperationID: id, Method: method, Path: path, Summary: summary, Tags: []string{tag},
+		DefaultStatus: status, MaxBodyBytes: maxBody,
+	}
+}
+
+// Handle registers a route whose errors go through the mapper. The other
+// registrars are built on it.
+func Handle[I, O any](a *API, op huma.Operation, handler func(context.Context, *I) (*O, error)) {
+	huma.Register(a.huma, op, func(ctx context.Context, in *I) (*O, error) {
+		out, err := handler(ctx, in)
+		if err != nil {
+			return nil, a.problem(ctx, err)
+		}
+		return out, nil
+	})
+}

@@ -1,0 +1,62 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	v1 "github.com/sluice-nfv/sluice/api/v1"
+	"github.com/sluice-nfv/sluice/orchestrator/model"
+)
+
+// startPatience is how long the start of a VM waits for its routers unless the
+// caller says otherwise: a router is built and booted in less.
+const startPatience = 120 * time.Second
+
+func (a *API) vms() {
+	List[v1.VMInstance](a)
+	GetWaiting[v1.VMInstance](a, a.effects.WaitVM)
+	Patch[v1.VMInstance](a)
+	Create(a, model.CreateVM)
+	Delete[v1.VMInstance](a, model.DeleteVM)
+	Handle(a, operation("act-on-vm-instance", http.MethodPost, "/v1/vm-instances/{uuid}/actions", "start, stop or reboot"), a.actOnVM)
+	Handle(a, operation("get-libvirt-xml", http.MethodGet, "/v1/vm-instances/{uuid}/libvirt-xml", "<interface> elements for virsh attach-device or virt-install"), a.libvirtXML)
+
+	Read[v1.VMNic](a)
+	Delete[v1.VMNic](a, model.DeleteNic)
+	type setIP struct {
+		IP string `json:"ip" doc:"A free address of the nic's L3 network"`
+	}
+	Change[v1.VMNic](a, "set-vm-nic-ip", http.MethodPut, "/v1/vm-nics/{uuid}/ip", "Give the nic another address; EIPs and rules follow",
+		func(tx *model.Tx, in *CallWith[setIP]) error {
+			_, err := model.ChangeNicIP(tx, in.UUID, in.Body.IP)
+			return err
+		})
+}
+
+// actOnVM starts a VM before it answers: its routers serve it then. If they do
+// not, the VM stays as wanted and the same call tries again. Stopping waits
+// for nobody, so that it succeeds while a router is down.
+func (a *API) actOnVM(ctx context.Context, in *action) (*One[v1.VMInstance], error) {
+	patience, err := in.patience(startPatience)
+	if err != nil {
+		return nil, err
+	}
+	done, err := change[v1.VMInstance](ctx, a, &in.Call, func(tx *model.Tx) error {
+		_, err := model.VMAction(tx, in.UUID, in.Body.Action)
+		return err
+	})
+	if err != nil || in.dry() || in.Body.Action == "stop" {
+		return done, err
+	}
+	if err := await(ctx, patience, func(ctx context.Context) error { return a.effects.WaitVM(ctx, in.UUID) }); err != nil {
+		return nil, err
+	}
+	return one[v1.VMInstance](a.store.View(), in.UUID)
+}
+
+func (a *API) vips() {
+	Read[v1.VIP](a)
+	Create(a, model.CreateVIP)
+	Delete[v1.VIP](a, model.DeleteVIP)
+}

@@ -1,0 +1,105 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"slices"
+
+	v1 "github.com/sluice-nfv/sluice/api/v1"
+	"github.com/sluice-nfv/sluice/orchestrator/model"
+)
+
+func (a *API) systemTags() {
+	type tag struct{ Body v1.SystemTag }
+	type query struct {
+		ResourceType string `query:"resourceType" doc:"Only tags of this kind of resource"`
+		ResourceUUID string `query:"resourceUuid" doc:"Only tags of this resource"`
+	}
+	Handle(a, operation("list-system-tags", http.MethodGet, "/v1/system-tags", "List"),
+		func(_ context.Context, in *query) (*Items[v1.SystemTag], error) {
+			return a.listTags(in.ResourceType, in.ResourceUUID)
+		})
+	type add struct {
+		DryRun
+		Body v1.SystemTag
+	}
+	op := operation("create-system-tag", http.MethodPost, "/v1/system-tags", "Tag a resource")
+	op.DefaultStatus = http.StatusCreated
+	Handle(a, op, func(ctx context.Context, in *add) (*tag, error) {
+		return &tag{in.Body}, a.changeTag(ctx, in.dry(), in.Body, model.AddSystemTag)
+	})
+	type remove struct {
+		DryRun
+		ResourceType string `query:"resourceType" required:"true"`
+		ResourceUUID string `query:"resourceUuid" required:"true"`
+		Tag          string `query:"tag" required:"true"`
+	}
+	Handle(a, operation("delete-system-tag", http.MethodDelete, "/v1/system-tags", "Take a tag off; a missing one is fine"),
+		func(ctx context.Context, in *remove) (*Nothing, error) {
+			return nil, a.changeTag(ctx, in.dry(), v1.SystemTag{ResourceType: in.ResourceType, ResourceUUID: in.ResourceUUID, Tag: in.Tag}, model.RemoveSystemTag)
+		})
+}
+
+func (a *API) changeTag(ctx context.Context, dry bool, t v1.SystemTag, rule func(*model.Tx, model.Kind, string, string) error) error {
+	kind, err := kindNamed(t.ResourceType)
+	if err != nil {
+		return err
+	}
+	_, err = a.run(ctx, dry, func(tx *model.Tx) error { return rule(tx, kind, t.ResourceUUID, t.Tag) })
+	return err
+}
+
+// kindNamed finds a kind by its plural or singular.
+func kindNamed(name string) (model.Kind, error) {
+	for _, k := range model.Kinds() {
+		if name == k.String() || name == k.Noun() {
+			return k, nil
+		}
+	}
+	return 0, v1.Invalid("unknown-resource-type", "resourceType %q is no kind of resource; use one such as l3-networks", shorten(name))
+}
+
+func (a *API) listTags(kindName, uuid string) (*Items[v1.SystemTag], error) {
+	kinds := model.Kinds()
+	if kindName != "" {
+		kind, err := kindNamed(kindName)
+		if err != nil {
+			return nil, err
+		}
+		kinds = []model.Kind{kind}
+	}
+	found, view := []*v1.SystemTag{}, a.store.View()
+	for _, kind := range kinds {
+		for r := range view.All(kind, "") {
+			m := r.GetMeta()
+			if uuid != "" && uuid != m.UUID {
+				continue
+			}
+			for _, t := range m.SystemTags {
+				found = append(found, &v1.SystemTag{ResourceType: kind.String(), ResourceUUID: m.UUID, Tag: t})
+			}
+		}
+	}
+	return items(found), nil
+}
+
+// providers are built in, so they are listed and got but not made.
+func (a *API) providers() {
+	Handle(a, operation("list-network-service-providers", http.MethodGet, "/v1/network-service-providers", "List"),
+		func(context.Context, *struct{}) (*Items[v1.NetworkServiceProvider], error) {
+			return items(model.Providers()), nil
+		})
+	type input struct {
+		UUID string `path:"uuid"`
+	}
+	type output struct{ Body *v1.NetworkServiceProvider }
+	Handle(a, operation("get-network-service-provider", http.MethodGet, "/v1/network-service-providers/{uuid}", "Get"),
+		func(_ context.Context, in *input) (*output, error) {
+			all := model.Providers()
+			i := slices.IndexFunc(all, func(p *v1.NetworkServiceProvider) bool { return p.UUID == in.UUID })
+			if i < 0 {
+				return nil, v1.NotFound("network-service-provider", in.UUID)
+			}
+			return &output{all[i]}, nil
+		})
+}

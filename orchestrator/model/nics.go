@@ -1,0 +1,136 @@
+package model
+
+import (
+	"encoding/hex"
+	"slices"
+	"strconv"
+
+	v1 "github.com/sluice-nfv/sluice/api/v1"
+)
+
+// dhcpOwn are the DHCP options that the protocol itself runs on (RFC 2131), so
+// that nobody may set them for a nic.
+var dhcpOwn = []int{0, 50, 51, 52, 53, 54, 55, 57, 58, 59, 61, 82, 255}
+
+func checkNic(v *View, n v1.CreateVMNic) error {
+	l3, err := need[v1.L3Network](v, n.L3NetworkUUID)
+	if err != nil {
+		return err
+	}
+	if l3.Category == v1.System {
+		return v1.Refused("l3-is-system", "L3 network %q is for management, not for guests; use another", l3.Name).On(l3.UUID)
+	}
+	if l3.State != v1.Enabled {
+		return v1.Refused("l3-disabled", "L3 network %q is Disabled and takes no new nics; enable it", l3.Name).On(l3.UUID)
+	}
+	for number, value := range n.DHCPOptions {
+		if err := checkDHCPOption(number, value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkDHCPOption(number, value string) error {
+	code, err := strconv.Atoi(number)
+	if err != nil || code < 1 || code > 254 || strconv.Itoa(code) != number || slices.Contains(dhcpOwn, code) {
+		return v1.Invalid("invalid-dhcp-option", "DHCP option %q is not a number from 1 to 254 outside %v, which the protocol runs on", number, dhcpOwn)
+	}
+	if b, err := hex.DecodeString(value); err != nil || len(b) == 0 || len(b) > 255 {
+		return v1.Invalid("invalid-dhcp-option", "the value %q of DHCP option %s is not 1 to 255 octets in hex", value, number)
+	}
+	return nil
+}
+
+// createNics allocates those first that ask for an address or a MAC, so that
+// none of the others is given it.
+func createNics(tx *Tx, vm *v1.VMInstance, nics []v1.CreateVMNic, defaultNic int) error {
+	for _, asking := range []bool{true, false} {
+		for i, n := range nics {
+			if (n.IP != "" || n.MAC != "") != asking {
+				continue
+			}
+			if err := createNic(tx, vm, n, i, i == defaultNic); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func createNic(tx *Tx, vm *v1.VMInstance, n v1.CreateVMNic, device int, isDefault bool) error {
+	ip, err := allocateIP(tx.View, Get[v1.L3Network](tx.View, n.L3NetworkUUID), n.IP)
+	if err != nil {
+		return err
+	}
+	mac, err := allocateMAC(tx.View, n.MAC, nil)
+	if err != nil {
+		return err
+	}
+	return tx.Create(&v1.VMNic{
+		Meta: v1.Meta{Name: "nic" + strconv.Itoa(device)}, VMInstanceUUID: vm.UUID, L3NetworkUUID: n.L3NetworkUUID,
+		IP: ip, MAC: mac, DeviceID: device, IsDefault: isDefault, DHCPOptions: n.DHCPOptions,
+	})
+}
+
+// DeleteNic takes a nic from its VM, with its EIPs and rules detached; if it
+// was the default one, the VM's first that is left becomes it. A missing nic is
+// fine.
+func DeleteNic(tx *Tx, uuid string) error {
+	dropNic(tx, uuid)
+	return nil
+}
+
+// dropNic reads the nic itself: a cascade that drops several of a VM may just
+// have made this one the default.
+func dropNic(tx *Tx, uuid string) {
+	nic := Get[v1.VMNic](tx.View, uuid)
+	if nic == nil {
+		return
+	}
+	detachAll(tx, nic)
+	tx.Drop(Nics, nic.UUID)
+	vm := Get[v1.VMInstance](tx.View, nic.VMInstanceUUID)
+	if vm == nil || !nic.IsDefault {
+		return
+	}
+	if left := WithNics(tx.View, vm).Nics; len(left) > 0 {
+		next := Copy(&left[0])
+		next.IsDefault = true
+		tx.Save(next)
+	}
+}
+
+// detachAll takes EIPs and rules off a nic.
+func detachAll(tx *Tx, nic *v1.VMNic) {
+	for _, e := range uuidsOf(Related[v1.EIP](tx.View, EIPsOfNic, nic.UUID)) {
+		_, _ = DetachEIP(tx, e) // it exists, so nothing refuses
+	}
+	for _, f := range uuidsOf(Related[v1.PortForwardingRule](tx.View, ForwardingsOfNic, nic.UUID)) {
+		_, _ = DetachPortForwardingRule(tx, f)
+	}
+}
+
+// ChangeNicIP gives a nic another address, and its EIPs and rules with it.
+func ChangeNicIP(tx *Tx, uuid, ip string) (*v1.VMNic, error) {
+	nic, err := need[v1.VMNic](tx.View, uuid)
+	if err != nil || ip == nic.IP.String() {
+		return nic, err
+	}
+	nic = Copy(nic)
+	if nic.IP, err = allocateIP(tx.View, Get[v1.L3Network](tx.View, nic.L3NetworkUUID), ip); err != nil {
+		return nil, err
+	}
+	tx.Save(nic)
+	for _, e := range slices.Collect(Related[v1.EIP](tx.View, EIPsOfNic, uuid)) {
+		e = Copy(e)
+		e.GuestIP = nic.IP
+		tx.Save(e)
+	}
+	for _, f := range slices.Collect(Related[v1.PortForwardingRule](tx.View, ForwardingsOfNic, uuid)) {
+		f = Copy(f)
+		f.GuestIP = nic.IP
+		tx.Save(f)
+	}
+	return nic, nil
+}

@@ -1,0 +1,329 @@
+package model
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	v1 "github.com/sluice-nfv/sluice/api/v1"
+)
+
+// TestRandomOperations walks the model at random. After each step, refused or
+// not, the whole view holds together, a refusal has left nothing behind, used
+// and free addresses make up the total, and candidates are what attach accepts.
+func TestRandomOperations(t *testing.T) {
+	done, refusals := map[string]int{}, map[string]int{}
+	rapid.Check(t, func(r *rapid.T) {
+		w := &walk{world: newWorld(t), r: r, refusals: refusals}
+		w.settle()
+		for range rapid.IntRange(5, 80).Draw(r, "steps") {
+			name := rapid.SampledFrom(stepNames).Draw(r, "step")
+			w.tx = NewTx(w.tx.View, w.tx.Now)
+			err := steps[name](w)
+			w.judge(name, err)
+			if err == nil {
+				done[name]++
+			}
+		}
+	})
+	for _, name := range stepNames {
+		if done[name] == 0 {
+			t.Errorf("step %q never succeeded, so it was not tested", name)
+		}
+	}
+	t.Logf("done %v", done)
+	t.Logf("refused %v", refusals)
+}
+
+type walk struct {
+	*world
+	r        *rapid.T
+	n        int
+	refusals map[string]int
+}
+
+// settle gives the walk something to work on.
+func (w *walk) settle() {
+	first, second := w.addVM("first", w.guest), w.addVM("second", w.guest)
+	router := w.start(first.UUID)
+	w.addVM("third", w.guest, w.addL3("plain", w.l2Guest, v1.Private, "172.20.0.0/29"))
+	_, natted := w.addNetwork("natted", "n0", v1.Private, "")
+	_, err := AddIPRange(w.tx, natted, bounds("172.16.0.4", "172.16.0.9", "255.255.255.240", "172.16.0.1"))
+	w.ok(err)
+	w.services(natted, v1.SNAT, v1.EIPService, v1.PortForwarding)
+	w.addVM("fourth", natted)
+	for range 4 {
+		vip := w.addVIP(w.public, "")
+		if w.chance("eip") {
+			_, err := CreateEIP(w.tx, v1.CreateEIP{CreateMeta: named("eip"), VIPUUID: vip.UUID})
+			w.ok(err)
+		}
+	}
+	system := First[v1.VIP](w.tx.View, VIPsOfRouter, router.UUID)
+	w.addRule(system.UUID, second.Nics[0].UUID, 9, "TCP")
+	w.addRule(system.UUID, "", 10, "TCP")
+}
+
+func (w *walk) judge(name string, err error) {
+	if err != nil {
+		if v1.Code(err) == "" {
+			w.r.Fatalf("%s failed without a code: %v", name, err)
+		}
+		w.refusals[v1.Code(err)]++
+		if w.tx.Changed() {
+			w.r.Fatalf("%s was refused (%v) and left %v", name, err, w.tx.order)
+		}
+	}
+	for _, breach := range Check(w.tx.View) {
+		w.r.Fatalf("after %s (%v): %v", name, err, breach)
+	}
+	w.capacity(name)
+}
+
+func (w *walk) capacity(name string) {
+	for l3 := range List[v1.L3Network](w.tx.View) {
+		c, err := CapacityOf(w.tx.View, l3.UUID)
+		if err != nil {
+			w.r.Fatal(err)
+		}
+		free, err := FreeIPs(w.tx.View, l3.UUID, 1<<20)
+		if err != nil || int64(len(free)) != c.Free || c.Used+c.Free != c.Total {
+			w.r.Fatalf("after %s: L3 network %s has %d free addresses and capacity %+v: %v", name, l3.Name, len(free), c, err)
+		}
+		for _, ip := range free {
+			if owner := w.tx.AddressOwner(l3.UUID, ip); owner != "" {
+				w.r.Fatalf("after %s: free address %s has owner %s", name, ip, owner)
+			}
+		}
+	}
+}
+
+// some is the UUID of any resource of a kind; now and then of none.
+func (w *walk) some(kind Kind) string {
+	var all []string
+	for r := range w.tx.All(kind, "") {
+		all = append(all, r.GetMeta().UUID)
+	}
+	if len(all) == 0 || rapid.IntRange(0, 40).Draw(w.r, "missing") == 37 {
+		return "0199d1a0-0000-7000-8000-000000000000"
+	}
+	return all[rapid.IntRange(0, len(all)-1).Draw(w.r, kind.Noun())]
+}
+
+func (w *walk) meta() v1.CreateMeta {
+	w.n++
+	return named(fmt.Sprintf("x%d", w.n))
+}
+
+func (w *walk) chance(label string) bool { return rapid.Bool().Draw(w.r, label) }
+
+func (w *walk) pick(label string, from ...string) string {
+	return rapid.SampledFrom(from).Draw(w.r, label)
+}
+
+func (w *walk) serviceTypes() map[string][]string {
+	all := []string{v1.DHCP, v1.DNS, v1.SNAT, v1.EIPService, v1.PortForwarding}
+	return vr(rapid.SliceOfNDistinct(rapid.SampledFrom(all), 1, 5, rapid.ID[string]).Draw(w.r, "services")...)
+}
+
+// maybeNic is a nic's UUID or none.
+func (w *walk) maybeNic() string {
+	if w.chance("attach") {
+		return w.some(Nics)
+	}
+	return ""
+}
+
+var stepNames = func() []string {
+	var all []string
+	for name := range steps {
+		all = append(all, name)
+	}
+	slices.Sort(all)
+	return all
+}()
+
+var steps = map[string]func(w *walk) error{
+	"add network": func(w *walk) error {
+		w.n++
+		l2, err := CreateL2Network(w.tx, v1.CreateL2Network{CreateMeta: w.meta(), ZoneUUID: w.zone, PhysicalInterface: fmt.Sprintf("n%d", w.n)})
+		if err != nil {
+			return err
+		}
+		return AttachL2(w.tx, l2.UUID, w.cluster, []v1.Realization{{HostUUID: w.host, Bridge: "b"}})
+	},
+	"add l3": func(w *walk) error {
+		_, err := CreateL3Network(w.tx, v1.CreateL3Network{CreateMeta: w.meta(), L2NetworkUUID: w.some(L2Networks), Category: w.pick("category", v1.Public, v1.Private, v1.Private, v1.System)})
+		return err
+	},
+	"add range by cidr": func(w *walk) error {
+		cidr := w.pick("cidr", "10.0.0.0/24", "10.0.0.0/28", "203.0.113.0/28", "192.168.10.0/29", "172.16.0.0/28", "172.16.1.0/29")
+		gateway := map[string]string{"172.16.0.0/28": "172.16.0.7", "172.16.1.0/29": "172.16.1.6"}[cidr]
+		_, err := AddIPRange(w.tx, w.some(L3Networks), v1.AddIPRange{CreateMeta: w.meta(), NetworkCIDR: cidr, Gateway: gateway})
+		return err
+	},
+	"add range by bounds": func(w *walk) error {
+		start := rapid.IntRange(2, 12).Draw(w.r, "start")
+		req := bounds(fmt.Sprintf("172.16.0.%d", start), fmt.Sprintf("172.16.0.%d", start+rapid.IntRange(0, 2).Draw(w.r, "size")), "255.255.255.240", "172.16.0.1")
+		_, err := AddIPRange(w.tx, w.some(L3Networks), req)
+		return err
+	},
+	"reserve": func(w *walk) error {
+		l3 := w.some(L3Networks)
+		subnet, _ := SubnetOf(w.tx.View, l3)
+		if !subnet.CIDR.IsValid() {
+			_, err := SetReservedRanges(w.tx, l3, nil)
+			return err
+		}
+		a := subnet.CIDR.Addr()
+		for range rapid.IntRange(2, 6).Draw(w.r, "from") {
+			a = a.Next()
+		}
+		_, err := SetReservedRanges(w.tx, l3, []v1.AddressRange{{StartIP: a, EndIP: a.Next()}})
+		return err
+	},
+	"router ip": func(w *walk) error {
+		l3 := w.some(L3Networks)
+		if n := List[v1.L3Network](w.tx.View); w.chance("natted") {
+			for have := range n {
+				if have.Name == "natted" {
+					l3 = have.UUID
+				}
+			}
+		}
+		_, err := SetRouterInterfaceIP(w.tx, l3, ip(w.pick("ip", "172.16.0.14", "172.16.0.13")))
+		return err
+	},
+	"no router ip": func(w *walk) error {
+		l3 := w.some(L3Networks)
+		if w.l3(l3) == nil {
+			return v1.NotFound("l3-network", l3)
+		}
+		n, err := SetRouterInterfaceIP(w.tx, l3, v1.L3Network{}.RouterInterfaceIP)
+		if err == nil && n.RouterInterfaceIP.IsValid() {
+			w.r.Fatal("routerInterfaceIp is still set")
+		}
+		return err
+	},
+	"attach services": func(w *walk) error {
+		_, err := AttachNetworkServices(w.tx, w.some(L3Networks), w.serviceTypes())
+		return err
+	},
+	"detach services": func(w *walk) error {
+		_, err := DetachNetworkServices(w.tx, w.some(L3Networks), w.serviceTypes(), w.chance("cascade"))
+		return err
+	},
+	"add offering": func(w *walk) error {
+		req := w.offeringRequest("o")
+		req.ManagementNetworkUUID, req.PublicNetworkUUID, req.IsDefault = w.some(L3Networks), w.some(L3Networks), w.chance("default")
+		if w.chance("usual") {
+			req.ManagementNetworkUUID, req.PublicNetworkUUID = w.management, w.public
+		}
+		_, err := CreateOffering(w.tx, req)
+		return err
+	},
+	"make default": func(w *walk) error { _, err := MakeDefault(w.tx, w.some(Offerings)); return err },
+	"tag offering": func(w *walk) error {
+		return AddSystemTag(w.tx, Offerings, w.some(Offerings), "guestL3Network::"+w.some(L3Networks))
+	},
+	"add vm": func(w *walk) error {
+		req := v1.CreateVMInstance{CreateMeta: w.meta()}
+		for range rapid.IntRange(1, 2).Draw(w.r, "nics") {
+			l3 := w.some(L3Networks)
+			if w.chance("guest network") && w.l3(w.guest) != nil {
+				l3 = w.guest
+			}
+			req.Nics = append(req.Nics, v1.CreateVMNic{L3NetworkUUID: l3, IP: w.pick("ip", "", "", "", "192.168.10.5", "172.16.0.4")})
+		}
+		_, err := CreateVM(w.tx, req)
+		return err
+	},
+	"start vm":   func(w *walk) error { _, err := StartVM(w.tx, w.some(VMs)); return err },
+	"start vm 2": func(w *walk) error { _, err := StartVM(w.tx, w.some(VMs)); return err },
+	"stop vm":    func(w *walk) error { _, err := StopVM(w.tx, w.some(VMs)); return err },
+	"move nic":   func(w *walk) error { _, err := ChangeNicIP(w.tx, w.some(Nics), ""); return err },
+	"add vip": func(w *walk) error {
+		_, err := CreateVIP(w.tx, v1.CreateVIP{CreateMeta: w.meta(), L3NetworkUUID: w.some(L3Networks)})
+		return err
+	},
+	"add vip 2": func(w *walk) error {
+		_, err := CreateVIP(w.tx, v1.CreateVIP{CreateMeta: w.meta(), L3NetworkUUID: w.public})
+		return err
+	},
+	"add eip": func(w *walk) error {
+		_, err := CreateEIP(w.tx, v1.CreateEIP{CreateMeta: w.meta(), VIPUUID: w.some(VIPs), VMNicUUID: w.maybeNic()})
+		return err
+	},
+	"add rule": func(w *walk) error {
+		_, err := CreatePortForwardingRule(w.tx, v1.CreatePortForwardingRule{
+			CreateMeta: w.meta(), VIPUUID: w.some(VIPs), VMNicUUID: w.maybeNic(), Protocol: w.pick("protocol", "TCP", "UDP"),
+			VIPPortStart: rapid.IntRange(1, 5).Draw(w.r, "port"), AllowedCIDR: w.pick("allowed", "", "", "198.51.100.0/24"),
+		})
+		return err
+	},
+	"attach eip":  attachEIP,
+	"attach rule": attachRule,
+	"detach eip":  func(w *walk) error { _, err := DetachEIP(w.tx, w.some(EIPs)); return err },
+	"detach rule": func(w *walk) error { _, err := DetachPortForwardingRule(w.tx, w.some(PortForwardings)); return err },
+	"router action": func(w *walk) error {
+		_, err := RouterAction(w.tx, w.some(Routers), w.pick("action", RouterActions...))
+		return err
+	},
+	"place router":  func(w *walk) error { _, err := PlaceRouter(w.tx, w.some(Routers), w.host); return err },
+	"delete router": func(w *walk) error { return DeleteRouter(w.tx, w.some(Routers)) },
+	"forget router": func(w *walk) error { return ForgetRouter(w.tx, w.some(Routers)) },
+	"attach l2": func(w *walk) error {
+		return AttachL2(w.tx, w.some(L2Networks), w.cluster, []v1.Realization{{HostUUID: w.host, Bridge: "b"}})
+	},
+	"detach l2":       func(w *walk) error { return DetachL2(w.tx, w.some(L2Networks), w.cluster) },
+	"delete l2":       rarely(func(w *walk) error { return DeleteL2Network(w.tx, w.some(L2Networks)) }),
+	"delete l3":       rarely(func(w *walk) error { return DeleteL3Network(w.tx, w.some(L3Networks)) }),
+	"delete range":    rarely(func(w *walk) error { return DeleteIPRange(w.tx, w.some(IPRanges)) }),
+	"delete offering": rarely(func(w *walk) error { return DeleteOffering(w.tx, w.some(Offerings)) }),
+	"delete host":     rarely(func(w *walk) error { return DeleteHost(w.tx, w.some(Hosts)) }),
+	"delete vm":       func(w *walk) error { return DeleteVM(w.tx, w.some(VMs)) },
+	"delete nic":      func(w *walk) error { return DeleteNic(w.tx, w.some(Nics)) },
+	"delete vip":      func(w *walk) error { return DeleteVIP(w.tx, w.some(VIPs)) },
+	"delete eip":      func(w *walk) error { return DeleteEIP(w.tx, w.some(EIPs)) },
+	"delete rule":     func(w *walk) error { return DeletePortForwardingRule(w.tx, w.some(PortForwardings)) },
+}
+
+// rarely keeps steps that end much from ending every walk early.
+func rarely(step func(*walk) error) func(*walk) error {
+	return func(w *walk) error {
+		if rapid.IntRange(0, 12).Draw(w.r, "rarely") != 11 { // small numbers are drawn more often
+
+			return nil
+		}
+		return step(w)
+	}
+}
+
+func attachEIP(w *walk) error {
+	uuid, nic := w.some(EIPs), w.some(Nics)
+	e := Get[v1.EIP](w.tx.View, uuid)
+	nics, _ := EIPCandidates(w.tx.View, uuid)
+	_, err := AttachEIP(w.tx, uuid, nic)
+	w.agree(err, nic, nics, e != nil && e.VMNicUUID == nic)
+	return err
+}
+
+func attachRule(w *walk) error {
+	uuid, nic := w.some(PortForwardings), w.some(Nics)
+	f := Get[v1.PortForwardingRule](w.tx.View, uuid)
+	nics, _ := PortForwardingCandidates(w.tx.View, uuid)
+	_, err := AttachPortForwardingRule(w.tx, uuid, nic)
+	w.agree(err, nic, nics, f != nil && f.VMNicUUID == nic)
+	return err
+}
+
+// agree: attach accepts the candidates and no others, but for the nic that has
+// the mapping already.
+func (w *walk) agree(err error, nic string, candidates []*v1.VMNic, already bool) {
+	is := slices.ContainsFunc(candidates, func(n *v1.VMNic) bool { return n.UUID == nic })
+	if (err == nil) != (is || already) {
+		w.r.Fatalf("attach to %s: %v, candidate: %v", nic, err, is)
+	}
+}

@@ -1,0 +1,220 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	v1 "github.com/sluice-nfv/sluice/api/v1"
+	"github.com/sluice-nfv/sluice/orchestrator/hypervisor"
+	"github.com/sluice-nfv/sluice/orchestrator/model"
+)
+
+// hostRetry is the pause between attempts to reach a host.
+const hostRetry = 2 * time.Second
+
+// hosts keeps one connection to each host.
+type hosts struct {
+	r  *Reconciler
+	mu sync.Mutex
+	by map[string]*hostLink
+}
+
+// hostLink is the connection to one host, kept by a goroutine of its own.
+type hostLink struct {
+	*hosts
+	uuid   string
+	log    *slog.Logger
+	cancel context.CancelFunc
+	news   chan struct{}
+	hv     hypervisor.Hypervisor // nil until reached
+	err    error                 // why not
+}
+
+func newHosts(r *Reconciler) *hosts { return &hosts{r: r, by: map[string]*hostLink{}} }
+
+// sync starts links to new hosts and ends those to hosts that are gone.
+func (h *hosts) sync(view *model.View) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for row := range model.List[v1.Host](view) {
+		link := h.by[row.UUID]
+		if link == nil {
+			ctx, cancel := context.WithCancel(h.r.ctx)
+			link = &hostLink{
+				hosts: h, uuid: row.UUID, log: h.r.Log.With("host", row.UUID), cancel: cancel,
+				news: make(chan struct{}, 1), err: fmt.Errorf("not connected yet"),
+			}
+			h.by[row.UUID] = link
+			h.r.wg.Go(func() { link.run(ctx) })
+		}
+		signal(link.news)
+	}
+	for uuid, link := range h.by {
+		if model.Get[v1.Host](view, uuid) == nil {
+			link.cancel()
+			delete(h.by, uuid)
+		}
+	}
+}
+
+// get is the connection to a host, or why there is none.
+func (h *hosts) get(uuid string) (hypervisor.Hypervisor, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	link := h.by[uuid]
+	if link == nil {
+		return nil, v1.Unavailable("host-missing", "host %q is not known; add it, or rebuild the router on another one", uuid).On(uuid)
+	}
+	if link.hv == nil {
+		return nil, v1.Unavailable("hypervisor-unreachable", "host %s cannot be reached: %v; see that libvirtd runs there, it is tried again every %s",
+			uuid, link.err, hostRetry).On(uuid).Because(link.err)
+	}
+	return link.hv, nil
+}
+
+func (h *hosts) close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, link := range h.by {
+		if link.hv != nil {
+			_ = link.hv.Close()
+		}
+	}
+}
+
+// run connects, and stays connected until the host is deleted.
+func (l *hostLink) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		row := model.Get[v1.Host](l.r.Store.View(), l.uuid)
+		if row == nil {
+			return
+		}
+		hv, err := l.connect(ctx, row)
+		l.set(hv, err)
+		if err == nil {
+			err = l.watch(ctx, hv)
+			l.set(nil, err)
+			_ = hv.Close()
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		l.log.Warn("host is not connected", "err", err)
+		l.record(ctx, v1.Disconnected, err, hypervisor.HostInfo{})
+		select {
+		case <-ctx.Done():
+		case <-time.After(hostRetry):
+		}
+	}
+}
+
+func (l *hostLink) set(hv hypervisor.Hypervisor, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hv, l.err = hv, err
+}
+
+// connect reaches the hypervisor and makes every L2 network of the host's
+// cluster real there; only then does the host count as Connected.
+func (l *hostLink) connect(ctx context.Context, row *v1.Host) (hypervisor.Hypervisor, error) {
+	cluster := model.Get[v1.Cluster](l.r.Store.View(), row.ClusterUUID)
+	if cluster == nil {
+		return nil, v1.NotFound("cluster", row.ClusterUUID)
+	}
+	hv, err := l.r.Open(ctx, row.LibvirtURI, cluster.HypervisorType)
+	if err != nil {
+		return nil, err
+	}
+	info, err := hv.Info(ctx)
+	if err == nil {
+		err = l.realizeAll(ctx)
+	}
+	if err != nil {
+		_ = hv.Close()
+		return nil, err
+	}
+	l.record(ctx, v1.Connected, nil, info)
+	return hv, nil
+}
+
+// watch follows what happens on the host. It returns only when the events end.
+func (l *hostLink) watch(ctx context.Context, hv hypervisor.Hypervisor) error {
+	events, err := hv.Events(ctx)
+	if err != nil {
+		return err
+	}
+	connected := true
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-l.news: // an L2 network may have been attached meanwhile
+			if err := l.realizeAll(ctx); err != nil {
+				l.log.Warn("realize L2 networks", "err", err)
+			}
+		case e, ok := <-events:
+			if !ok {
+				return fmt.Errorf("events of the host ended")
+			}
+			l.handle(ctx, hv, e, &connected)
+		}
+	}
+}
+
+func (l *hostLink) handle(ctx context.Context, hv hypervisor.Hypervisor, e hypervisor.Event, connected *bool) {
+	switch e.Kind {
+	case hypervisor.EventDomain:
+		l.r.observe(e.Domain.UUID)
+	case hypervisor.EventLost:
+		*connected = false
+		l.record(ctx, v1.Disconnected, fmt.Errorf("%s", e.Reason), hypervisor.HostInfo{})
+	case hypervisor.EventRelist:
+		if !*connected {
+			info, err := hv.Info(ctx)
+			if err != nil {
+				l.log.Warn("read host", "err", err)
+				return
+			}
+			l.record(ctx, v1.Connected, nil, info)
+			*connected = true
+		}
+		for router := range model.Related[v1.VirtualRouter](l.r.Store.View(), model.RoutersOfHost, l.uuid) {
+			l.r.observe(router.UUID)
+		}
+	}
+}
+
+// record stores what the host is like now, if that is news.
+func (l *hostLink) record(ctx context.Context, status string, cause error, info hypervisor.HostInfo) {
+	_, err := l.r.Store.Update(ctx, func(tx *model.Tx) error {
+		row := model.Get[v1.Host](tx.View, l.uuid)
+		if row == nil {
+			return nil
+		}
+		next := model.Copy(row)
+		next.Status = status
+		c := v1.Condition{Type: readyCondition, Status: v1.True, Reason: status, Since: tx.Now}
+		if cause != nil {
+			c.Status, c.Message = v1.False, cause.Error()
+		} else {
+			next.CPUNum, next.MemorySize, next.VirtType = info.CPUs, info.MemoryMiB, info.VirtType
+		}
+		if same(row, next, c) {
+			return nil
+		}
+		next.Conditions = []v1.Condition{c}
+		tx.Save(next)
+		return nil
+	})
+	if err != nil && ctx.Err() == nil {
+		l.log.Error("record host", "err", err)
+	}
+}
+
+func same(have, next *v1.Host, c v1.Condition) bool {
+	return len(have.Conditions) == 1 && have.Conditions[0].Message == c.Message && have.Status == next.Status &&
+		have.CPUNum == next.CPUNum && have.MemorySize == next.MemorySize && have.VirtType == next.VirtType
+}

@@ -1,0 +1,102 @@
+package reconcile
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	v1 "github.com/sluice-nfv/sluice/api/v1"
+	"github.com/sluice-nfv/sluice/orchestrator/plan"
+)
+
+func now() time.Time { return time.Now() }
+
+// manifest is what `sluice-image build` writes beside a template's files.
+type manifest struct {
+	Version string                  `json:"version"`
+	Cmdline string                  `json:"cmdline"`
+	Files   map[string]v1.ImageFile `json:"files"`
+}
+
+// manifestLimit bounds what is read from a file that a user names.
+const manifestLimit = 1 << 20
+
+// InspectImage reads a template's manifest and checks the files that its
+// format needs against it.
+func (r *Reconciler) InspectImage(_ context.Context, req *v1.CreateImage) (*v1.Image, error) {
+	if !filepath.IsAbs(req.Source) {
+		return nil, v1.Invalid("invalid-source", "source %q of image %s is not an absolute path of a folder on the orchestrator's machine", req.Source, req.Name)
+	}
+	m, err := readManifest(filepath.Join(req.Source, "manifest.json"))
+	if err != nil {
+		return nil, v1.Refused("image-missing", "image %s: %v; build it with `sluice-image build --output %s`", req.Name, err, req.Source).Because(err)
+	}
+	format := req.Format
+	if format == "" {
+		format = "direct"
+	}
+	img := &v1.Image{
+		Meta:   v1.Meta{UUID: req.UUID, Name: req.Name, Description: req.Description, SystemTags: req.SystemTags},
+		Format: format, Source: filepath.Clean(req.Source), State: v1.Enabled,
+		Version: m.Version, Cmdline: m.Cmdline, Files: map[string]v1.ImageFile{},
+	}
+	for _, name := range plan.ImageVolumes(img) {
+		want, ok := m.Files[name]
+		if !ok {
+			return nil, v1.Refused("image-corrupted", "image %s: its manifest has no file %s, which format %s needs; build the template again", req.Name, name, format)
+		}
+		if err := checkFile(filepath.Join(img.Source, name), want); err != nil {
+			return nil, v1.Refused("image-corrupted", "image %s: %v; build the template again", req.Name, err).Because(err)
+		}
+		img.Files[name] = want
+	}
+	return img, nil
+}
+
+func readManifest(path string) (manifest, error) {
+	var m manifest
+	f, err := os.Open(path)
+	if err != nil {
+		return m, err
+	}
+	defer f.Close()
+	if err := json.NewDecoder(io.LimitReader(f, manifestLimit)).Decode(&m); err != nil {
+		return m, fmt.Errorf("read %s: %w", path, err)
+	}
+	return m, nil
+}
+
+func checkFile(path string, want v1.ImageFile) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	sum := sha256.New()
+	size, err := io.Copy(sum, f)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", path, err)
+	}
+	if got := hex.EncodeToString(sum.Sum(nil)); got != want.SHA256 || size != want.Size {
+		return fmt.Errorf("%s is not what its manifest says (%d bytes, sha256 %.12s..., wanted %d and %.12s...)", path, size, got, want.Size, want.SHA256)
+	}
+	return nil
+}
+
+// imageFile opens a template's file for upload, and refuses one that was
+// changed since it was registered.
+func imageFile(img *v1.Image, name string) func() (io.ReadCloser, error) {
+	return func() (io.ReadCloser, error) {
+		path := filepath.Join(img.Source, name)
+		if err := checkFile(path, img.Files[name]); err != nil {
+			return nil, v1.Unavailable("image-corrupted", "image %s: %v; build the template again and register it as a new image", img.Name, err).On(img.UUID).Because(err)
+		}
+		return os.Open(path)
+	}
+}

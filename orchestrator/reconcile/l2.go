@@ -1,0 +1,131 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	v1 "github.com/sluice-nfv/sluice/api/v1"
+	"github.com/sluice-nfv/sluice/orchestrator/model"
+)
+
+// AttachL2 makes an L2 network real on every connected host of a cluster and
+// then stores the attachment. A failure on one host names it, and undoes the
+// rest. A host that connects later is brought up to date then.
+func (r *Reconciler) AttachL2(ctx context.Context, l2uuid, cluster string) error {
+	view := r.Store.View()
+	if err := model.CheckAttachL2(view, l2uuid, cluster); err != nil {
+		return err
+	}
+	l2 := model.Get[v1.L2Network](view, l2uuid)
+	var made []v1.Realization
+	for host := range model.Related[v1.Host](view, model.HostsOfCluster, cluster) {
+		if host.Status != v1.Connected {
+			continue
+		}
+		bridge, err := r.L2s.Realize(ctx, l2)
+		if err != nil {
+			return errors.Join(onHost(host, l2, err), r.unrealize(ctx, l2, made))
+		}
+		made = append(made, v1.Realization{HostUUID: host.UUID, Bridge: bridge})
+	}
+	_, err := r.Store.Update(ctx, func(tx *model.Tx) error { return model.AttachL2(tx, l2uuid, cluster, made) })
+	if err != nil {
+		return errors.Join(err, r.unrealize(ctx, l2, made))
+	}
+	return nil
+}
+
+// DetachL2 stores that an L2 network leaves a cluster and removes its bridges there.
+func (r *Reconciler) DetachL2(ctx context.Context, l2uuid, cluster string) error {
+	before := model.Get[v1.L2Network](r.Store.View(), l2uuid)
+	if _, err := r.Store.Update(ctx, func(tx *model.Tx) error { return model.DetachL2(tx, l2uuid, cluster) }); err != nil || before == nil {
+		return err
+	}
+	after := model.Get[v1.L2Network](r.Store.View(), l2uuid)
+	return r.unrealize(ctx, before, left(before, after))
+}
+
+// DeleteL2 deletes an L2 network with its L3 networks and removes its bridges.
+func (r *Reconciler) DeleteL2(ctx context.Context, l2uuid string) error {
+	before := model.Get[v1.L2Network](r.Store.View(), l2uuid)
+	if _, err := r.Store.Update(ctx, func(tx *model.Tx) error { return model.DeleteL2Network(tx, l2uuid) }); err != nil || before == nil {
+		return err
+	}
+	return r.unrealize(ctx, before, before.Realizations)
+}
+
+// left are the realizations that only before has.
+func left(before, after *v1.L2Network) []v1.Realization {
+	var out []v1.Realization
+	for _, real := range before.Realizations {
+		if after == nil || !slices.Contains(after.Realizations, real) {
+			out = append(out, real)
+		}
+	}
+	return out
+}
+
+// unrealize removes bridges. Hosts on the orchestrator's own machine share
+// them, so the last one out removes it.
+func (r *Reconciler) unrealize(ctx context.Context, l2 *v1.L2Network, from []v1.Realization) error {
+	if len(from) == 0 {
+		return nil
+	}
+	if row := model.Get[v1.L2Network](r.Store.View(), l2.UUID); row != nil && len(row.Realizations) > 0 {
+		return nil
+	}
+	if err := r.L2s.Unrealize(ctx, l2); err != nil {
+		return fmt.Errorf("remove bridge %s of L2 network %s: %w", from[0].Bridge, l2.Name, err)
+	}
+	return nil
+}
+
+// realizeAll brings a host up to date with the L2 networks of its cluster:
+// missing bridges are made, also those that somebody removed.
+func (l *hostLink) realizeAll(ctx context.Context) error {
+	view := l.r.Store.View()
+	host := model.Get[v1.Host](view, l.uuid)
+	if host == nil {
+		return nil
+	}
+	var errs []error
+	for l2 := range model.List[v1.L2Network](view) {
+		if !slices.Contains(l2.AttachedClusterUUIDs, host.ClusterUUID) {
+			continue
+		}
+		if known(l2, l.uuid) && l.r.L2s.Check(ctx, l2) == nil {
+			continue
+		}
+		bridge, err := l.r.L2s.Realize(ctx, l2)
+		if err == nil {
+			err = l.recordBridge(ctx, l2.UUID, bridge)
+		}
+		if err != nil {
+			errs = append(errs, onHost(host, l2, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func known(l2 *v1.L2Network, host string) bool {
+	return slices.ContainsFunc(l2.Realizations, func(real v1.Realization) bool { return real.HostUUID == host })
+}
+
+func (l *hostLink) recordBridge(ctx context.Context, l2uuid, bridge string) error {
+	_, err := l.r.Store.Update(ctx, func(tx *model.Tx) error {
+		return model.RealizeL2(tx, l2uuid, []v1.Realization{{HostUUID: l.uuid, Bridge: bridge}})
+	})
+	return err
+}
+
+func onHost(host *v1.Host, l2 *v1.L2Network, err error) error {
+	var refusal *v1.Error
+	if errors.As(err, &refusal) {
+		refusal.Detail = fmt.Sprintf("on host %s: %s", host.Name, refusal.Detail)
+		return refusal.On(host.UUID)
+	}
+	return v1.Unavailable("l2-realize-failed", "on host %s, L2 network %s, interface %s: %v", host.Name, l2.Name, l2.PhysicalInterface, err).
+		On(host.UUID, l2.UUID).Because(err)
+}

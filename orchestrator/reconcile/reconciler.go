@@ -1,0 +1,151 @@
+// Package reconcile makes routers what the store says: load, plan, act, record,
+// one worker a router. It also carries out what the API cannot do by storing
+// alone: connecting hosts, attaching L2 networks, reading templates, waiting
+// until a router serves what is wanted.
+package reconcile
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/sluice-nfv/sluice/api/agentv1"
+	v1 "github.com/sluice-nfv/sluice/api/v1"
+	"github.com/sluice-nfv/sluice/orchestrator/agentlink"
+	"github.com/sluice-nfv/sluice/orchestrator/hypervisor"
+	"github.com/sluice-nfv/sluice/orchestrator/model"
+	"github.com/sluice-nfv/sluice/orchestrator/plan"
+	"github.com/sluice-nfv/sluice/orchestrator/store"
+)
+
+// Agents is how routers' agents are reached.
+type Agents interface {
+	// WaitReachable waits until something answers at the agent's address.
+	WaitReachable(ctx context.Context, t agentlink.Target) error
+	// Enrol gives the agent a certificate; one that has ours already is fine.
+	Enrol(ctx context.Context, t agentlink.Target) error
+	PushSpec(ctx context.Context, t agentlink.Target, spec agentv1.RouterSpec) (agentv1.RouterStatus, error)
+	Status(ctx context.Context, t agentlink.Target) (agentv1.RouterStatus, error)
+	// Forget drops kept connections: after a domain was replaced they lead nowhere.
+	Forget(router string)
+}
+
+// L2s makes L2 networks real on a host.
+type L2s interface {
+	Realize(ctx context.Context, l2 *v1.L2Network) (bridge string, err error)
+	Check(ctx context.Context, l2 *v1.L2Network) error
+	Unrealize(ctx context.Context, l2 *v1.L2Network) error
+}
+
+// Config is everything that a Reconciler works with.
+type Config struct {
+	Store    *store.Store
+	Agents   Agents
+	L2s      L2s
+	Services []plan.Service
+	// Open connects to a host's hypervisor; virtType is kvm, qemu or auto.
+	Open func(ctx context.Context, uri, virtType string) (hypervisor.Hypervisor, error)
+	// OrchestratorCA (PEM) goes onto config drives.
+	OrchestratorCA string
+	Log            *slog.Logger
+	// BootTimeout is how long a router may take from its start to its first
+	// answer (default 90 s: emulation on a busy machine).
+	BootTimeout time.Duration
+	// ObserveEvery is how often running routers are asked how they are (default 5 s).
+	ObserveEvery time.Duration
+	// LostAfter is how long an agent may be silent before its router counts as
+	// dead (default 30 s).
+	LostAfter time.Duration
+}
+
+// Reconciler is the running control loop.
+type Reconciler struct {
+	Config
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+	hosts  *hosts
+
+	mu      sync.Mutex
+	workers map[string]*worker // by router UUID
+}
+
+// New is ready to Run.
+func New(c Config) *Reconciler {
+	if c.BootTimeout == 0 {
+		c.BootTimeout = 90 * time.Second
+	}
+	if c.ObserveEvery == 0 {
+		c.ObserveEvery = 5 * time.Second
+	}
+	if c.LostAfter == 0 {
+		c.LostAfter = 30 * time.Second
+	}
+	r := &Reconciler{Config: c, workers: map[string]*worker{}}
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	r.hosts = newHosts(r)
+	return r
+}
+
+// Start begins to reconcile and returns at once.
+func (r *Reconciler) Start() {
+	r.wg.Go(func() {
+		ticks := r.Store.Watch(r.ctx)
+		r.dispatch()
+		for {
+			select {
+			case <-r.ctx.Done():
+				return
+			case <-ticks:
+				r.dispatch()
+			}
+		}
+	})
+}
+
+// Close stops all work at the next step; what was begun goes on when the
+// server is started again.
+func (r *Reconciler) Close() {
+	r.cancel()
+	r.wg.Wait()
+	r.hosts.close()
+}
+
+// dispatch gives every host and router a worker and wakes those with news.
+func (r *Reconciler) dispatch() {
+	view := r.Store.View()
+	r.hosts.sync(view)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for row := range model.List[v1.VirtualRouter](view) {
+		w := r.workers[row.UUID]
+		if w == nil {
+			w = newWorker(r, row.UUID)
+			r.workers[row.UUID] = w
+			r.wg.Go(w.run)
+		}
+		w.wake()
+	}
+}
+
+// retire forgets a worker whose router is gone.
+func (r *Reconciler) retire(uuid string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.workers, uuid)
+}
+
+// observe makes a router's worker look at the world soon, not only at the store.
+func (r *Reconciler) observe(uuid string) { r.with(uuid, (*worker).lookAgain) }
+
+// ask makes a router's worker try at once, also while it pauses after a failure.
+func (r *Reconciler) ask(uuid string) { r.with(uuid, (*worker).ask) }
+
+func (r *Reconciler) with(uuid string, do func(*worker)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if w := r.workers[uuid]; w != nil {
+		do(w)
+	}
+}

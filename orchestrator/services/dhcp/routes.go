@@ -1,0 +1,24 @@
+package dhcp
+
+import (
+	"net/http"
+
+	v1 "github.com/sluice-nfv/sluice/api/v1"
+	"github.com/sluice-nfv/sluice/orchestrator/httpapi"
+	"github.com/sluice-nfv/sluice/orchestrator/model"
+)
+
+// Routes are what guests are told by DHCP besides their address: static routes
+// and the MTU.
+func Routes(a *httpapi.API) {
+	httpapi.Change[v1.L3Network](a, "set-host-routes", http.MethodPut, "/v1/l3-networks/{uuid}/host-routes", "Set the guests' static routes",
+		func(tx *model.Tx, in *httpapi.CallWith[v1.SetHostRoutes]) error {
+			_, err := model.SetHostRoutes(tx, in.UUID, in.Body.HostRoutes)
+			return err
+		})
+	httpapi.Change[v1.L3Network](a, "set-mtu", http.MethodPut, "/v1/l3-networks/{uuid}/mtu", "Set the MTU, in bytes",
+		func(tx *model.Tx, in *httpapi.CallWith[v1.SetMTU]) error {
+			_, err := model.SetMTU(tx, in.UUID, in.Body.MTU)
+			return err
+		})
+}

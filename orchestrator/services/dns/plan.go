@@ -1,0 +1,47 @@
+// Package dns plans the DNS service of a router: the names of the running
+// guests of its network, and the servers to ask about all others.
+package dns
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"github.com/sluice-nfv/sluice/api/agentv1"
+	v1 "github.com/sluice-nfv/sluice/api/v1"
+	"github.com/sluice-nfv/sluice/orchestrator/model"
+	"github.com/sluice-nfv/sluice/orchestrator/plan"
+)
+
+// Service implements plan.Service.
+type Service struct{}
+
+// Name is dns.
+func (Service) Name() string { return "dns" }
+
+// Contribute adds the guest network's zone and upstreams.
+func (Service) Contribute(v *model.View, r *v1.VirtualRouter, c *agentv1.Content) error {
+	nic, ok := r.NicWithRole(string(agentv1.RoleGuest))
+	if !ok || !plan.Serves(v, r, v1.DNS) {
+		return nil
+	}
+	l3 := model.Get[v1.L3Network](v, r.L3NetworkUUID)
+	n := agentv1.DNSNetwork{
+		Interface: nic.MAC, Listen: []netip.Addr{nic.IP}, Domain: l3.DNSDomain, Subnet: nic.Prefix.Masked(),
+	}
+	for _, ip := range l3.DNS {
+		if ip != nic.IP { // forwarding to itself would loop
+			n.Upstreams = append(n.Upstreams, netip.AddrPortFrom(ip, 53))
+		}
+	}
+	for _, g := range plan.Guests(v, r) {
+		if g.VM.Hostname != "" {
+			n.Records = append(n.Records, agentv1.DNSRecord{Name: g.VM.Hostname, IP: g.Nic.IP})
+		}
+	}
+	slices.SortFunc(n.Records, func(a, b agentv1.DNSRecord) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), a.IP.Compare(b.IP))
+	})
+	c.DNS = append(c.DNS, n)
+	return nil
+}

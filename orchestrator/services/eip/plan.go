@@ -1,0 +1,47 @@
+// Package eip plans elastic IPs: 1:1 mappings of a VIP to a running guest.
+package eip
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/sluice-nfv/sluice/api/agentv1"
+	v1 "github.com/sluice-nfv/sluice/api/v1"
+	"github.com/sluice-nfv/sluice/orchestrator/model"
+	"github.com/sluice-nfv/sluice/orchestrator/plan"
+)
+
+// Service implements plan.Service.
+type Service struct{}
+
+// Name is eip.
+func (Service) Name() string { return "eip" }
+
+// Contribute adds the enabled EIPs attached to running guests, oldest first
+// for each guest: outbound traffic uses the oldest.
+func (Service) Contribute(v *model.View, r *v1.VirtualRouter, c *agentv1.Content) error {
+	guest, hasGuest := r.NicWithRole(string(agentv1.RoleGuest))
+	public, hasPublic := r.NicWithRole(string(agentv1.RolePublic))
+	if !hasGuest || !hasPublic || !plan.Serves(v, r, v1.EIPService) {
+		return nil
+	}
+	for nic := range model.Related[v1.VMNic](v, model.NicsOfL3, r.L3NetworkUUID) {
+		if plan.Runs(v, r, nic.UUID) == nil {
+			continue
+		}
+		for e := range model.Related[v1.EIP](v, model.EIPsOfNic, nic.UUID) {
+			vip := model.Get[v1.VIP](v, e.VIPUUID)
+			if e.State != v1.Enabled || vip == nil || vip.State != v1.Enabled || vip.L3NetworkUUID != public.L3NetworkUUID {
+				continue
+			}
+			c.EIPs = append(c.EIPs, agentv1.EIP{
+				UUID: e.UUID, Interface: public.MAC, VIP: vip.IP,
+				GuestInterface: guest.MAC, GuestIP: nic.IP, Order: e.CreateDate.UnixMilli(),
+			})
+		}
+	}
+	slices.SortFunc(c.EIPs, func(a, b agentv1.EIP) int {
+		return cmp.Or(cmp.Compare(a.Order, b.Order), cmp.Compare(a.UUID, b.UUID))
+	})
+	return nil
+}

@@ -1,0 +1,48 @@
+// Package portforwarding plans forwarded ports: ports of a VIP mapped to ports
+// of a running guest.
+package portforwarding
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/sluice-nfv/sluice/api/agentv1"
+	v1 "github.com/sluice-nfv/sluice/api/v1"
+	"github.com/sluice-nfv/sluice/orchestrator/model"
+	"github.com/sluice-nfv/sluice/orchestrator/plan"
+)
+
+// Service implements plan.Service.
+type Service struct{}
+
+// Name is port-forwarding.
+func (Service) Name() string { return "port-forwarding" }
+
+// Contribute adds the enabled rules attached to running guests.
+func (Service) Contribute(v *model.View, r *v1.VirtualRouter, c *agentv1.Content) error {
+	guest, hasGuest := r.NicWithRole(string(agentv1.RoleGuest))
+	public, hasPublic := r.NicWithRole(string(agentv1.RolePublic))
+	if !hasGuest || !hasPublic || !plan.Serves(v, r, v1.PortForwarding) {
+		return nil
+	}
+	for nic := range model.Related[v1.VMNic](v, model.NicsOfL3, r.L3NetworkUUID) {
+		if plan.Runs(v, r, nic.UUID) == nil {
+			continue
+		}
+		for rule := range model.Related[v1.PortForwardingRule](v, model.ForwardingsOfNic, nic.UUID) {
+			vip := model.Get[v1.VIP](v, rule.VIPUUID)
+			if rule.State != v1.Enabled || vip == nil || vip.State != v1.Enabled || vip.L3NetworkUUID != public.L3NetworkUUID {
+				continue
+			}
+			c.PortForwardings = append(c.PortForwardings, agentv1.PortForwarding{
+				UUID: rule.UUID, Interface: public.MAC, VIP: vip.IP, VIPIsRouter: vip.IP == public.IP,
+				Protocol:     strings.ToLower(rule.Protocol),
+				VIPPortStart: uint16(rule.VIPPortStart), VIPPortEnd: uint16(rule.VIPPortEnd), PrivatePortStart: uint16(rule.PrivatePortStart),
+				GuestInterface: guest.MAC, GuestIP: nic.IP, AllowedCIDR: rule.AllowedCIDR,
+			})
+		}
+	}
+	slices.SortFunc(c.PortForwardings, func(a, b agentv1.PortForwarding) int { return cmp.Compare(a.UUID, b.UUID) })
+	return nil
+}

@@ -1,0 +1,77 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+
+	"go.etcd.io/etcd/server/v3/embed"
+)
+
+// MemoryBackend is one memory for several stores.
+type MemoryBackend struct{ *memory }
+
+func NewMemoryBackend() MemoryBackend { return MemoryBackend{newMemory()} }
+
+// Compact breaks all watches.
+func (m MemoryBackend) Compact() { m.compact() }
+
+// PutRaw writes a key behind the stores' back.
+func (m MemoryBackend) PutRaw(key, value string) {
+	_, _, _ = m.commit(context.Background(), nil, []entry{{key: key, value: []byte(value)}})
+}
+
+// Open is a store on it that leaves the memory open when it closes.
+func (m MemoryBackend) Open(ctx context.Context) (*Store, error) {
+	return open(ctx, unowned{m.memory, make(chan struct{})}, slog.New(slog.DiscardHandler))
+}
+
+type unowned struct {
+	*memory
+	gone chan struct{}
+}
+
+func (u unowned) acquire(ctx context.Context, name string) (*Lock, error) {
+	l, err := u.memory.acquire(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	l.Lost = u.gone
+	context.AfterFunc(closedContext(u.gone), l.Unlock) // as revoking the lease does
+	return l, nil
+}
+
+func closedContext(c <-chan struct{}) context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() { <-c; cancel() }()
+	return ctx
+}
+
+func (u unowned) close() error { close(u.gone); return nil }
+
+// StartListening is an embedded etcd with a client socket.
+func StartListening(t *testing.T, configure func(*embed.Config)) {
+	t.Helper()
+	c := embeddedConfig(t.TempDir(), slog.Default())
+	configure(c)
+	smallWAL()
+	server, err := embed.StartEtcd(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Close)
+	<-server.Server.ReadyNotify()
+}
+
+// OpenLossy is a store whose commits are made while their answers are lost.
+func (m MemoryBackend) OpenLossy(ctx context.Context) (*Store, error) {
+	return open(ctx, lossy{unowned{m.memory, make(chan struct{})}}, slog.New(slog.DiscardHandler))
+}
+
+type lossy struct{ unowned }
+
+func (l lossy) commit(ctx context.Context, g *guard, writes []entry) (int64, bool, error) {
+	_, _, _ = l.unowned.commit(ctx, g, writes)
+	return 0, false, errors.New("connection reset")
+}

@@ -1,0 +1,205 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sluice-nfv/sluice/orchestrator/model"
+)
+
+// frame is one published view.
+type frame struct {
+	view *model.View
+	// epoch is the revision of the epoch key: of the newest commit.
+	epoch int64
+	// replaced is closed once a newer frame is published.
+	replaced chan struct{}
+}
+
+// publish makes a view current. Only one goroutine calls it at a time: open's,
+// then the feeder's.
+func (s *Store) publish(v *model.View, epoch int64) {
+	old := s.current.Swap(&frame{view: v, epoch: epoch, replaced: make(chan struct{})})
+	if old != nil {
+		close(old.replaced)
+	}
+}
+
+// load reads everything and publishes it.
+func (s *Store) load(ctx context.Context) error {
+	entries, revision, err := s.backend.read(ctx, modelStart, modelEnd)
+	if err != nil {
+		return fmt.Errorf("read store: %w", err)
+	}
+	var seen int64
+	if f := s.current.Load(); f != nil {
+		seen = f.view.Revision
+	}
+	if revision < seen {
+		return fmt.Errorf("read store: it is at revision %d, but %d was seen already: was it restored from a backup? restart the orchestrator", revision, seen)
+	}
+	view := model.NewView()
+	epoch, err := apply(view, entries)
+	if err != nil {
+		return err
+	}
+	view.Revision = revision
+	s.publish(view, epoch)
+	return nil
+}
+
+// apply puts entries into a view that nobody else has seen. It returns the
+// epoch if the entries have it, else 0.
+func apply(view *model.View, entries []entry) (epoch int64, err error) {
+	for _, e := range entries {
+		if e.key == epochKey {
+			epoch = e.revision
+			continue
+		}
+		if !ofModel(e) {
+			continue
+		}
+		k, err := parseKey(e.key)
+		if err != nil {
+			return 0, err
+		}
+		if e.value == nil {
+			view.Remove(k.Kind, k.UUID)
+			continue
+		}
+		r, err := decode(k, e)
+		if err != nil {
+			return 0, err
+		}
+		view.Put(k.Kind, r)
+	}
+	return epoch, nil
+}
+
+// ofModel is false for private keys, which lie between the epoch and the
+// resources.
+func ofModel(e entry) bool {
+	return e.key == epochKey || strings.HasPrefix(e.key, resourcePrefix)
+}
+
+// Pauses between attempts to follow the store again after the watch was lost.
+const (
+	retryFirst = 20 * time.Millisecond
+	retryMax   = 2 * time.Second
+)
+
+// feed keeps the view current until Close.
+func (s *Store) feed() {
+	defer close(s.fed)
+	pause := retryFirst
+	for {
+		err := s.follow(s.running)
+		if s.running.Err() != nil {
+			return
+		}
+		s.trouble.Store(&err)
+		s.log.Warn("watch lost, reading everything again", "error", err)
+		for {
+			select {
+			case <-s.running.Done():
+				return
+			case <-time.After(pause):
+			}
+			err := s.reload()
+			if err == nil {
+				break
+			}
+			s.trouble.Store(&err)
+			s.log.Error("store not readable", "error", err, "retry", pause)
+			pause = min(2*pause, retryMax)
+		}
+		s.trouble.Store(nil)
+		pause = retryFirst
+	}
+}
+
+func (s *Store) reload() error {
+	ctx, cancel := context.WithTimeout(s.running, openTimeout)
+	defer cancel()
+	return s.load(ctx)
+}
+
+// follow publishes a view for each batch of changes until the watch is lost.
+func (s *Store) follow(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for b := range s.backend.watch(ctx, modelStart, modelEnd, s.View().Revision) {
+		if b.err != nil {
+			return b.err
+		}
+		if err := s.advance(b); err != nil {
+			return err
+		}
+	}
+	return errors.New("watch store: ended")
+}
+
+// advance publishes what one batch makes of the current view. Whole revisions
+// arrive in a batch, so readers never see half a commit.
+func (s *Store) advance(b batch) error {
+	now := s.current.Load()
+	if b.revision <= now.view.Revision || !slices.ContainsFunc(b.entries, ofModel) {
+		return nil
+	}
+	view := now.view.Clone()
+	epoch, err := apply(view, b.entries)
+	if err != nil {
+		return err
+	}
+	view.Revision = b.revision
+	s.publish(view, max(epoch, now.epoch))
+	return nil
+}
+
+// Watch ticks after changes: at least once after the last of them, for all
+// that came while the reader was busy. The reader calls View. The channel is
+// closed when the context ends or the store is closed.
+func (s *Store) Watch(ctx context.Context) <-chan struct{} {
+	ticks := make(chan struct{}, 1)
+	seen := s.current.Load()
+	go func() {
+		defer close(ticks)
+		for {
+			select {
+			case <-seen.replaced:
+			case <-ctx.Done():
+				return
+			case <-s.running.Done():
+				return
+			}
+			seen = s.current.Load()
+			select {
+			case ticks <- struct{}{}:
+			default: // one is waiting already
+			}
+		}
+	}()
+	return ticks
+}
+
+// Wait evaluates a condition on the current view and then on newer ones, until
+// it is done or fails, the context ends, or the store is closed.
+func (s *Store) Wait(ctx context.Context, condition func(*model.View) (done bool, err error)) error {
+	for {
+		f := s.current.Load()
+		if done, err := condition(f.view); done || err != nil {
+			return err
+		}
+		select {
+		case <-f.replaced:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.running.Done():
+			return errClosed
+		}
+	}
+}

@@ -1,0 +1,148 @@
+package boot
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sluice-nfv/sluice/imagebuild"
+	"github.com/sluice-nfv/sluice/imagebuild/tryboot"
+)
+
+// TestRouterStarts boots a template whose agent is testdata/probe and follows
+// it through its life: configuration, a death, modules on demand, power button.
+func TestRouterStarts(t *testing.T) {
+	dir := buildTemplate(t, "./testdata/probe")
+	m, err := imagebuild.ReadManifest(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := filepath.Join(t.TempDir(), "config.iso")
+	if err := writeConfig(config); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	vm := imagebuild.DirectMachine(dir, m, config)
+	b, err := tryboot.Watch(ctx, vm, "probe: done", pressPower)
+	t.Log(b.Console)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"sluice-init: ready uptime=",
+		"probe: args [run --config /run/sluice/config]",
+		"agent ended: status 3", "restart agent in 0s",
+		`ip_forward = "0\n"`, `hostname = "` + hostname, `sluice.json = "{\"version\":1`,
+		"probe: nics 2 failed 0 zombies 0",
+		"probe: asked to stop", "sluice-init: power off",
+	} {
+		if !strings.Contains(b.Console, want) {
+			t.Errorf("console lacks %q", want)
+		}
+	}
+}
+
+// TestDiskStarts boots the disk: loader, kernel and RAM disk from sectors.
+func TestDiskStarts(t *testing.T) {
+	dir := buildTemplate(t, "./testdata/probe")
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	v, err := imagebuild.Verify(ctx, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v.Disk == 0 || v.Direct == 0 {
+		t.Fatalf("one of the boots did not happen: %+v", v)
+	}
+	t.Logf("direct %v disk %v", v.Direct, v.Disk)
+}
+
+// TestMeasure checks the measurement itself, with the real agent; not the goal,
+// which a loaded machine misses: that both boots were seen, and plausibly.
+func TestMeasure(t *testing.T) {
+	dir := buildTemplate(t, "github.com/sluice-nfv/sluice/appliance/cmd/sluice-agent")
+	r, err := Measure(t.Context(), Options{Template: dir, Runs: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Log(strings.Join(r.Lines(), "\n"))
+	if r.Peer <= 0 || r.Start <= 0 || r.Start > r.Ours || r.StartRatio() < 0.5 || r.Ratio() > 20 {
+		t.Errorf("implausible: ours %v (start %v), peer %v", r.Ours, r.Start, r.Peer)
+	}
+	if mb := float64(r.Manifest.BootBytes()) / 1e6; mb > GoalSizeMB {
+		t.Errorf("template has %.1f MB, goal is %d", mb, GoalSizeMB)
+	}
+}
+
+// pressPower presses the VM's power button and waits for the end of its order.
+func pressPower(monitor string) error {
+	c, err := net.Dial("unix", monitor)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	buf := make([]byte, 4096)
+	for range 10 {
+		if _, err := c.Write([]byte("system_powerdown\n")); err != nil {
+			return nil
+		}
+		// QEMU closes the monitor when the guest has powered off.
+		if err := c.SetReadDeadline(time.Now().Add(3 * time.Second)); err != nil {
+			return err
+		}
+		for err == nil {
+			_, err = c.Read(buf)
+		}
+		if !os.IsTimeout(err) {
+			return nil
+		}
+		err = nil
+	}
+	return errors.New("the VM did not power off")
+}
+
+// buildTemplate builds a template with the Go program at pkg as its agent.
+func buildTemplate(t *testing.T, pkg string) string {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("needs root: apt's package cache")
+	}
+	if _, err := exec.LookPath("qemu-system-x86_64"); err != nil {
+		t.Skip("needs qemu-system-x86")
+	}
+	if err := imagebuild.CheckTools(); err != nil {
+		t.Skip("needs the image tools: ", err)
+	}
+	bin, out := t.TempDir(), t.TempDir()
+	goBuild(t, filepath.Join(bin, "sluice-agent"), pkg)
+	goBuild(t, filepath.Join(bin, "sluice-init"), "github.com/sluice-nfv/sluice/appliance/boot/cmd/sluice-init")
+	cache := os.Getenv("SLUICE_IMAGE_CACHE")
+	if cache == "" {
+		cache = "/var/cache/sluice/image-cache"
+	}
+	_, err := imagebuild.Build(t.Context(), imagebuild.Options{
+		Recipe: imagebuild.Default(), Agent: filepath.Join(bin, "sluice-agent"),
+		Output: out, Cache: cache, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func goBuild(t *testing.T, out, pkg string) {
+	t.Helper()
+	cmd := exec.Command("go", "build", "-trimpath", "-tags=nomsgpack", "-ldflags=-s -w", "-o", out, pkg)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build %s: %v\n%s", pkg, err, text)
+	}
+}
