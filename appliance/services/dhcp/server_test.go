@@ -211,6 +211,31 @@ func TestServerFollowsApply(t *testing.T) {
 	}
 }
 
+// TestFirstPacketOfANewGuest: the server sits waiting for packets when a guest
+// is added; the guest's very first DISCOVER is answered. (Clients repeat it only
+// after seconds.)
+func TestFirstPacketOfANewGuest(t *testing.T) {
+	s, links := testServer(t)
+	empty := guestNetwork()
+	empty.Bindings = nil
+	if err := apply(t, s, empty); err != nil {
+		t.Fatal(err)
+	}
+	w := links.wire(guest)
+	w.requests <- discoverFrame(t, webMAC) // a stranger yet: silence, and then the server waits again
+	for s.Status().Counters["dhcp_ignored_unknown_mac_total"] == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(20 * time.Millisecond)
+	if err := apply(t, s, guestNetwork()); err != nil {
+		t.Fatal(err)
+	}
+	w.requests <- discoverFrame(t, webMAC)
+	if r := answerOn(t, w); !r.YourIPAddr.Equal(ip(webIP)) {
+		t.Fatalf("offered %v", r.YourIPAddr)
+	}
+}
+
 // TestChangeLosesNoPacket: a stream of requests, and a new Config every time.
 func TestChangeLosesNoPacket(t *testing.T) {
 	s, links := testServer(t)
