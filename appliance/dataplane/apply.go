@@ -203,7 +203,7 @@ func (p *Plane) announceNew(ctx context.Context, want, have State, r *Reached) e
 	if p.announce = now; len(now) == 0 {
 		return nil
 	}
-	if err := error(nil); err != nil {
+	if err := p.kernel.Announce(ctx, now); err != nil {
 		err = fmt.Errorf("announce addresses: %w", err)
 		r.fail(ownerPlane, err)
 		return err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluice-nfv/sluice/api/agentv1"
 	"github.com/sluice-nfv/sluice/appliance/dataplane"
+	"github.com/sluice-nfv/sluice/appliance/dataplane/kerneltest"
 )
 
 type rawConn = syscall.RawConn
@@ -56,6 +57,15 @@ func TestNobodyGetsPastTheMappings(t *testing.T) {
 	serve(t, w.router, "ssh", ":22")
 	w.internet.Run(t, "ip route add 10.0.0.0/24 via "+routerIP)
 	w.internet.Run(t, "ip route add 192.0.2.0/24 via "+routerIP)
+	for name, from := range map[string]*kerneltest.Namespace{"public": w.internet, "management": w.management} {
+		t.Run("not even one way from "+name, func(t *testing.T) {
+			caught := catch(t, w.b, ":9")
+			send(t, from, "", bIP+":9")
+			if sender, err := caught(never); err == nil {
+				t.Errorf("a datagram from %s arrives", sender)
+			}
+		})
+	}
 	for _, network := range []string{"tcp", "udp"} {
 		t.Run("public side by routing, "+network, func(t *testing.T) {
 			w.isolated(w.internet, network, gatewayIP, aIP+":7")
@@ -100,6 +110,11 @@ func TestForgedAndUntranslatedSources(t *testing.T) {
 			t.Errorf("a datagram forged as %s arrives from %s", forged, from)
 		}
 	}
+	w.router.Run(t, "sysctl -qw net.ipv4.conf.all.rp_filter=2") // the kernel's own check would do; the rules must, too
+	send(t, w.a, "10.9.9.9", farIP+":9")
+	if from, err := caught(never); err == nil {
+		t.Errorf("with a loose kernel a forged datagram arrives from %s", from)
+	}
 	t.Run("public side as a guest", func(t *testing.T) {
 		c.EIPs = []agentv1.EIP{eipOf(vipA, aIP, 1)}
 		w.apply(c)
@@ -109,6 +124,7 @@ func TestForgedAndUntranslatedSources(t *testing.T) {
 		if from, err := atA(never); err == nil {
 			t.Errorf("a datagram from outside arrives as from %s", from)
 		}
+		w.internet.Run(t, "ip addr del "+bIP+"/32 dev lo")
 	})
 	t.Run("no mapping, no way out", func(t *testing.T) {
 		c.SNAT = nil
