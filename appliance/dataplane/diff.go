@@ -72,7 +72,7 @@ func diffSysctls(have, want State) []Step {
 }
 
 func diffPolicy(have, want State) []Step {
-	var steps []Step
+	var change SetPolicy
 	for _, table := range Tables {
 		var declared, rules []string
 		for _, id := range sortedKeys(want.Chains, ChainID.Compare) {
@@ -88,10 +88,13 @@ func diffPolicy(have, want State) []Step {
 		hooks, policies := diffHooks(table, have, want)
 		lines := slices.Concat(policies, declared, rules, hooks, diffGone(table, have, want))
 		if len(lines) > 0 {
-			steps = append(steps, SetPolicy{Table: table, Lines: lines})
+			change = append(change, TableChange{Table: table, Lines: lines})
 		}
 	}
-	return steps
+	if len(change) == 0 {
+		return nil
+	}
+	return []Step{change}
 }
 
 func diffHooks(table string, have, want State) (hooks, policies []string) {

@@ -57,10 +57,14 @@ type SetSysctl struct {
 	By         string
 }
 
-// SetPolicy changes one table of iptables in one transaction.
-type SetPolicy struct {
+// SetPolicy changes tables of iptables, each in one transaction, in order and
+// only as far as none is refused. It is one step because it is one process:
+// in a small emulated VM each costs 100 ms, which guests wait for.
+type SetPolicy []TableChange
+
+// TableChange is what iptables-restore reads between a table and COMMIT.
+type TableChange struct {
 	Table string
-	// Lines are what iptables-restore reads between the table and COMMIT.
 	Lines []string
 }
 
@@ -80,7 +84,11 @@ func (s AddRoute) String() string  { return "add route " + s.Route.String() }
 func (s DelRoute) String() string  { return "delete route " + s.Route.String() }
 func (s SetSysctl) String() string { return fmt.Sprintf("set %s = %s", s.Key, s.Value) }
 func (s SetPolicy) String() string {
-	return fmt.Sprintf("change table %s: %s", s.Table, strings.Join(s.Lines, "; "))
+	parts := make([]string, len(s))
+	for i, t := range s {
+		parts[i] = fmt.Sprintf("change table %s: %s", t.Table, strings.Join(t.Lines, "; "))
+	}
+	return strings.Join(parts, ", ")
 }
 func (s SetMappings) String() string {
 	if s.Rebuild {
@@ -98,13 +106,18 @@ func (s SetSysctl) owner() string   { return s.By }
 func (s SetPolicy) owner() string   { return ownerPlane }
 func (s SetMappings) owner() string { return ownerPlane }
 
-func (s SetLink) writes() int     { return 1 }
-func (s AddAddress) writes() int  { return 1 }
-func (s DelAddress) writes() int  { return 1 }
-func (s AddRoute) writes() int    { return 1 }
-func (s DelRoute) writes() int    { return 1 }
-func (s SetSysctl) writes() int   { return 1 }
-func (s SetPolicy) writes() int   { return len(s.Lines) }
+func (s SetLink) writes() int    { return 1 }
+func (s AddAddress) writes() int { return 1 }
+func (s DelAddress) writes() int { return 1 }
+func (s AddRoute) writes() int   { return 1 }
+func (s DelRoute) writes() int   { return 1 }
+func (s SetSysctl) writes() int  { return 1 }
+func (s SetPolicy) writes() (n int) {
+	for _, t := range s {
+		n += len(t.Lines)
+	}
+	return n
+}
 func (s SetMappings) writes() int { return max(1, s.Del.Len()+s.Add.Len()) }
 
 // ownerPlane is the owner of what belongs to no service.

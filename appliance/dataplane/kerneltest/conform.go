@@ -239,7 +239,7 @@ func refuses(b *bench) {
 	bad.Del.Outbound[netip.MustParseAddr("10.9.9.9")] = netip.MustParseAddr("203.0.113.9")
 	for _, step := range []dataplane.Step{
 		bad,
-		dataplane.SetPolicy{Table: "filter", Lines: []string{":SLUICE-INPUT - [0:0]", "-A SLUICE-NONE -j DROP"}},
+		dataplane.SetPolicy{{Table: "filter", Lines: []string{":SLUICE-INPUT - [0:0]", "-A SLUICE-NONE -j DROP"}}},
 		dataplane.AddAddress{LinkAddress: dataplane.LinkAddress{Link: "none0", Prefix: netip.MustParsePrefix("10.1.0.1/24")}},
 		dataplane.AddRoute{Route: dataplane.DefaultRoute("g0", netip.MustParseAddr("172.16.0.1"))},
 		dataplane.SetLink{Link: "none0"},

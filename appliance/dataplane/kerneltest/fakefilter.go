@@ -10,6 +10,15 @@ import (
 
 // setPolicy reads the lines of iptables-restore that the data plane writes.
 func (f *Fake) setPolicy(s dataplane.SetPolicy) error {
+	for _, t := range s {
+		if err := f.setTable(t); err != nil {
+			return fmt.Errorf("table %s: %w", t.Table, err)
+		}
+	}
+	return nil
+}
+
+func (f *Fake) setTable(s dataplane.TableChange) error {
 	for _, line := range s.Lines {
 		words := strings.Fields(line)
 		if len(words) < 2 {

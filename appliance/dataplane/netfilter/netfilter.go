@@ -1,14 +1,16 @@
 // Package netfilter is the door to the kernel's packet filter, for both of the
-// data plane's halves: policy in chains of iptables, which go-iptables reads
-// and iptables-restore changes a table at a time, and mappings in the nftables
+// data plane's halves: policy in chains of iptables, which go-iptables
+// probes, iptables-save reads and iptables-restore changes, and mappings in the nftables
 // table sluice, by netlink. Nothing of others is touched.
 package netfilter
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os/exec"
+	"path/filepath"
 	"strings"
 
 	"github.com/coreos/go-iptables/iptables"
@@ -19,7 +21,6 @@ import (
 // Door reads and changes the packet filter of the network namespace of the
 // calling thread. It is not for concurrent use.
 type Door struct {
-	ipt *iptables.IPTables
 	// nftBackend: iptables is a front of nftables, so that the generation of
 	// nftables covers its rules too.
 	nftBackend bool
@@ -43,11 +44,25 @@ func Open() (*Door, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find iptables: %w", err)
 	}
-	out, err := exec.Command("iptables", "--version").Output()
-	if err != nil {
-		return nil, fmt.Errorf("ask iptables for its version: %w", err)
+	if !ipt.HasRandomFully() { // iptables 1.6.2, 2018
+		return nil, errors.New("iptables is too old: it has no --random-fully, which keeps others from guessing translated ports")
 	}
-	return &Door{ipt: ipt, nftBackend: strings.Contains(string(out), "nf_tables")}, nil
+	nft, err := nftBackend()
+	return &Door{nftBackend: nft}, err
+}
+
+// nftBackend tells by the name of the program that iptables stands for; asking
+// it would be one more process at each start.
+func nftBackend() (bool, error) {
+	path, err := exec.LookPath("iptables")
+	if err != nil {
+		return false, fmt.Errorf("find iptables: %w", err)
+	}
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return false, fmt.Errorf("find iptables: %w", err)
+	}
+	return strings.Contains(filepath.Base(real), "nft"), nil
 }
 
 // Forget makes the next Observe read everything.

@@ -5,74 +5,85 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 
 	"github.com/sluice-nfv/sluice/appliance/dataplane"
 )
 
-// wholeTable in the place of a chain makes go-iptables' List print all chains
-// of a table: -S with a flag behind it instead of a name. One process a table
-// instead of one a chain: in a small emulated VM each takes 50 ms.
-const wholeTable = "--wait"
-
+// observePolicy reads all tables with one process: in a small emulated VM each
+// costs 100 ms, and one a table would be the larger part of an apply.
 func (d *Door) observePolicy(ctx context.Context, s *dataplane.State) error {
 	s.Builtins = map[dataplane.ChainID]dataplane.Builtin{}
 	s.Chains = map[dataplane.ChainID][]string{}
-	for _, table := range dataplane.Tables {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		lines, err := d.ipt.List(table, wholeTable)
-		if err != nil {
-			return fmt.Errorf("list table %s: %w", table, err)
-		}
-		parse(s, table, lines)
+	for id, target := range dataplane.Hooks() { // where nobody made the table yet, it is not printed
+		s.Builtins[id] = dataplane.Builtin{Target: target}
 	}
+	out, err := exec.CommandContext(ctx, "iptables-save").Output()
+	if err != nil {
+		return fmt.Errorf("iptables-save: %w", err)
+	}
+	parse(s, string(out))
 	return nil
 }
 
-// parse reads what iptables -S prints: -P for built-in chains, -N for others,
-// then their rules.
-func parse(s *dataplane.State, table string, lines []string) {
-	hooks := dataplane.Hooks()
-	for id, target := range hooks {
-		if id.Table == table { // where nobody made the table yet, it is not printed
-			s.Builtins[id] = dataplane.Builtin{Target: target}
+// parse reads what iptables-save prints: *table, :CHAIN POLICY [counters] with
+// - as the policy of chains that are not built in, then the rules.
+func parse(s *dataplane.State, saved string) {
+	hooks, table := dataplane.Hooks(), ""
+	for line := range strings.Lines(saved) {
+		line = strings.TrimSuffix(line, "\n")
+		if name, ok := strings.CutPrefix(line, "*"); ok {
+			table = name
+			continue
 		}
-	}
-	for _, line := range lines {
+		if declared, ok := strings.CutPrefix(line, ":"); ok {
+			parseChain(s, hooks, table, declared)
+			continue
+		}
 		words := strings.SplitN(line, " ", 3)
-		if len(words) < 2 {
+		if len(words) < 3 || words[0] != "-A" || !slices.Contains(dataplane.Tables, table) {
 			continue
 		}
 		id := dataplane.ChainID{Table: table, Chain: words[1]}
 		target, hooked := hooks[id]
-		ours := strings.HasPrefix(id.Chain, dataplane.ChainPrefix)
-		b := s.Builtins[id]
 		switch {
-		case words[0] == "-N" && ours:
-			s.Chains[id] = nil
-		case words[0] == "-A" && ours && len(words) == 3:
+		case strings.HasPrefix(id.Chain, dataplane.ChainPrefix):
 			s.Chains[id] = append(s.Chains[id], words[2])
-		case words[0] == "-P" && hooked && len(words) == 3:
-			b.Policy = words[2]
-			s.Builtins[id] = b
-		case words[0] == "-A" && hooked && words[2] == "-j "+target:
+		case hooked && words[2] == "-j "+target:
+			b := s.Builtins[id]
 			b.Jumps++
 			s.Builtins[id] = b
 		}
 	}
 }
 
-// SetPolicy changes one table in one transaction; refused, it changes nothing,
-// and the error has the line.
+func parseChain(s *dataplane.State, hooks map[dataplane.ChainID]string, table, declared string) {
+	words := strings.Fields(declared)
+	if len(words) < 2 || !slices.Contains(dataplane.Tables, table) {
+		return
+	}
+	id := dataplane.ChainID{Table: table, Chain: words[0]}
+	if _, hooked := hooks[id]; hooked {
+		b := s.Builtins[id]
+		b.Policy = words[1]
+		s.Builtins[id] = b
+	} else if strings.HasPrefix(id.Chain, dataplane.ChainPrefix) {
+		s.Chains[id] = nil
+	}
+}
+
+// SetPolicy changes tables, each in one transaction; a table that is refused
+// is not changed, and the error has the line.
 func (d *Door) SetPolicy(ctx context.Context, s dataplane.SetPolicy) error {
 	var in bytes.Buffer
-	fmt.Fprintf(&in, "*%s\n", s.Table)
-	for _, line := range s.Lines {
-		fmt.Fprintln(&in, line)
+	for _, t := range s {
+		fmt.Fprintf(&in, "*%s\n", t.Table)
+		for _, line := range t.Lines {
+			fmt.Fprintln(&in, line)
+		}
+		fmt.Fprintln(&in, "COMMIT")
 	}
-	fmt.Fprintln(&in, "COMMIT")
 	cmd := exec.CommandContext(ctx, "iptables-restore", "--noflush", "--wait")
 	cmd.Stdin = &in
 	out, err := cmd.CombinedOutput()
