@@ -48,7 +48,11 @@ func New(c Config) (*Client, error) {
 		return nil, fmt.Errorf("server %q: %w", c.Server, err)
 	}
 	transport := &http.Transport{MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute}
-	out := &Client{base: strings.TrimSuffix(c.Server, "/"), token: c.Token, http: &http.Client{Transport: transport}}
+	out := &Client{base: strings.TrimSuffix(c.Server, "/"), token: c.Token, http: &http.Client{
+		Transport: transport,
+		// A token is for the server that was named.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
 	switch u.Scheme {
 	case "unix":
 		out.base = "http://sluice"
@@ -91,7 +95,7 @@ func (c *Client) Do(ctx context.Context, method, path string, body, out any) err
 	}
 	defer resp.Body.Close()
 	reader := io.LimitReader(resp.Body, answerLimit)
-	if resp.StatusCode >= 400 {
+	if resp.StatusCode >= 300 { // the API redirects nobody
 		return problem(resp, reader)
 	}
 	switch dst := out.(type) {
@@ -100,7 +104,9 @@ func (c *Client) Do(ctx context.Context, method, path string, body, out any) err
 	case *[]byte:
 		*dst, err = io.ReadAll(reader)
 	default:
-		err = json.NewDecoder(reader).Decode(out)
+		dec := json.NewDecoder(reader)
+		dec.UseNumber() // values without a type keep all their digits
+		err = dec.Decode(out)
 		if errors.Is(err, io.EOF) { // 204
 			err = nil
 		}
@@ -131,10 +137,15 @@ func (c *Client) send(ctx context.Context, method, path string, body any) (*http
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
 	resp, err := c.http.Do(req)
-	if err != nil {
-		return nil, fmt.Errorf("reach the orchestrator: %w; is `sluice server` running, and is --server right?", err)
+	switch {
+	case err == nil:
+		return resp, nil
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("%s %s: interrupted: %w; look whether it took effect", method, path, ctx.Err())
+	case errors.Is(err, os.ErrPermission):
+		return nil, fmt.Errorf("reach the orchestrator: %w; its socket is for root: use sudo, or --server https://... with --token-file", err)
 	}
-	return resp, nil
+	return nil, fmt.Errorf("reach the orchestrator: %w; is `sluice server` running, and is --server right?", err)
 }
 
 func problem(resp *http.Response, body io.Reader) error {
@@ -149,7 +160,7 @@ func problem(resp *http.Response, body io.Reader) error {
 
 // List reads all items below a path, page by page.
 func List[T any](ctx context.Context, c *Client, path string, query url.Values) ([]T, error) {
-	var all []T
+	all := []T{}
 	if query == nil {
 		query = url.Values{}
 	}

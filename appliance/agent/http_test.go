@@ -178,7 +178,7 @@ func TestIdempotencyKeys(t *testing.T) {
 	h, _ := api(t, true, Tools{
 		Diagnose: func(context.Context) map[string]string {
 			<-release
-			return map[string]string{"run": string(rune('0' + runs.Add(1)))}
+			return map[string]string{"run": string('0' + runs.Add(1))}
 		},
 		Probe: func(context.Context, agentv1.Probe) agentv1.ProbeResult { return agentv1.ProbeResult{OK: true} },
 	})

@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"context"
 	"os"
-	"os/exec"
 	"time"
 
 	"github.com/sluice-nfv/sluice/appliance/agent"
 	"github.com/sluice-nfv/sluice/appliance/dataplane"
+	"github.com/sluice-nfv/sluice/appliance/dataplane/netfilter"
 )
 
 // sectionBytes bounds one section of the diagnostics: ten thousand mappings
@@ -26,28 +26,21 @@ func (a *App) tools() agent.Tools {
 	}
 }
 
-// diagnose reads what people ask for first. The programs and files are these
-// and no others; nothing of the request gets here.
+// diagnose reads what people ask for first. The files are these and no others;
+// nothing of the request gets here.
 func (a *App) diagnose(ctx context.Context) map[string]string {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
+	rules, mappings := netfilter.Diagnose(ctx)
 	return map[string]string{
-		"rules":      output(ctx, "iptables-save", "-c"),
-		"mappings":   output(ctx, "nft", "list", "table", "ip", "sluice"),
+		"rules":      cut(rules),
+		"mappings":   cut(mappings),
 		"routes":     fileText("/proc/net/route"),
 		"neighbours": fileText("/proc/net/arp"),
 		"links":      fileText("/proc/net/dev"),
 		"conntrack":  fileText("/proc/net/stat/nf_conntrack"),
 		"logs":       a.recent.String(),
 	}
-}
-
-func output(ctx context.Context, name string, args ...string) string {
-	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
-	if err != nil {
-		return name + ": " + err.Error() + "\n" + cut(out)
-	}
-	return cut(out)
 }
 
 func fileText(path string) string {

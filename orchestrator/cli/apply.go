@@ -5,58 +5,101 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"os"
-	"reflect"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 )
 
+// applying is one run of apply.
+type applying struct {
+	*session
+	dryRun bool
+	wait   string // for each VM's network
+	// changing: a dry run would have changed something by now.
+	changing bool
+}
+
 func (s *session) applyCommand() *cobra.Command {
 	var file string
-	var dryRun bool
+	a := &applying{session: s}
 	cmd := &cobra.Command{
 		Use: "apply -f FILE", Short: "make what a file describes, and change nothing that is so already", Args: cobra.NoArgs,
 		Long: `apply reads a list of objects and makes those that are missing, in order.
-What exists is compared: name servers, services, attachments and the state of
-VMs are brought in line; any other difference is reported and changes nothing.
+What exists is found by its name and compared: name servers, MTU, services,
+attachments, ranges, descriptions, tags and the state of VMs are brought in
+line; any other difference is reported and changes nothing. Each object is a
+line of output: + made, ~ changed, = as it was.
 
   - zone: {name: demo}
-  - l2-network: {name: tenant, zone: demo, physical-interface: eth1, clusters: [all]}
+  - cluster: {name: rack, zone: demo}
+  - host: {name: this-machine, cluster: rack}
+  - l2-network: {name: tenant, zone: demo, physical-interface: eth1, clusters: [rack]}
   - l3-network: {name: guest, l2: tenant, cidr: 192.168.10.0/24, dns: [1.1.1.1], services: [dhcp, dns, snat]}
   - vm-instance: {name: web, hostname: web, nics: [guest], state: Running}
 
-The words are those of the flags of create.`,
+What can be said (* has to be), besides name, description and tags:
+
+` + wordList(),
+		Example: "  sluice apply -f topology.yaml --dry-run\n  sluice export | sluice apply -f -",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if file == "" {
 				return usagef("apply: say which file with -f (- is standard input)")
 			}
+			if _, err := time.ParseDuration(a.wait); err != nil {
+				return usagef("apply: --wait %q: want a duration such as 180s", a.wait)
+			}
 			if err := s.open(cmd); err != nil {
 				return err
 			}
-			b, err := readFile(cmd.InOrStdin(), file)
-			if err != nil {
-				return err
-			}
-			entries, err := parseTopology(b)
-			if err != nil {
-				return fmt.Errorf("%s: %w", file, err)
-			}
-			for _, e := range entries {
-				if err := s.applyEntry(cmd.Context(), e, dryRun); err != nil {
-					return fmt.Errorf("%s, line %d, %s %s: %w", file, e.line, e.noun.name, e.name, err)
-				}
-			}
-			return nil
+			return a.file(cmd.Context(), cmd.InOrStdin(), file)
 		},
 	}
 	cmd.Flags().StringVarP(&file, "filename", "f", "", "file, or - for standard input")
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "say what would be done, and do nothing")
-	cmd.Flags().StringVar(&s.wait, "wait", "180s", "how long to wait for each VM's network")
+	cmd.Flags().BoolVar(&a.dryRun, "dry-run", false, "say what would be done, and do nothing")
+	cmd.Flags().StringVar(&a.wait, "wait", "180s", "how long to wait for each VM's network")
 	return cmd
+}
+
+// wordList is what apply knows, from the same table.
+func wordList() string {
+	var b strings.Builder
+	for i := range nouns {
+		n := &nouns[i]
+		if n.derived {
+			continue
+		}
+		var words []string
+		for _, f := range n.fields {
+			word := f.flag
+			if f.must {
+				word += "*"
+			}
+			words = append(words, word)
+		}
+		line := fmt.Sprintf("  %-24s %s", n.name, strings.Join(append(words, extraWords[n.name]...), ", "))
+		b.WriteString(strings.TrimRight(line, " ") + "\n")
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+func (a *applying) file(ctx context.Context, in io.Reader, file string) error {
+	b, err := readFile(in, file)
+	if err != nil {
+		return err
+	}
+	entries, err := parseTopology(b)
+	if err != nil {
+		return fmt.Errorf("%s, %w", file, err)
+	}
+	a.planned = map[string]bool{}
+	for _, e := range entries {
+		if err := a.entry(ctx, e); err != nil {
+			return fmt.Errorf("%s, line %d, %s %s: %w", file, e.line, e.noun.name, e.name, err)
+		}
+	}
+	return nil
 }
 
 func readFile(in io.Reader, file string) ([]byte, error) {
@@ -66,140 +109,93 @@ func readFile(in io.Reader, file string) ([]byte, error) {
 	return os.ReadFile(file)
 }
 
-// applyEntry makes or aligns one object and prints one line: + made,
-// ~ changed, = as it was.
-func (s *session) applyEntry(ctx context.Context, e entry, dryRun bool) error {
+// entry makes or aligns one object and prints one line.
+func (a *applying) entry(ctx context.Context, e entry) error {
 	began := time.Now()
-	found, err := s.find(ctx, e.noun, e.name)
+	o, made, err := a.ensure(ctx, e)
 	if err != nil {
 		return err
 	}
-	sign := "="
-	var o object
-	switch {
-	case len(found) > 1:
-		return fmt.Errorf("%d exist with this name", len(found))
-	case len(found) == 1:
-		o = found[0]
-	case dryRun:
-		fmt.Fprintf(s.out, "+ %s %s\n", e.noun.name, e.name)
-		return nil
-	default:
-		sign = "+"
-		if o, err = s.makeEntry(ctx, e); err != nil {
-			return err
-		}
-	}
-	steps, err := s.differences(ctx, e, o)
+	steps, err := a.steps(ctx, e, o, made)
 	if err != nil {
 		return err
 	}
 	var changes []string
-	for _, step := range steps {
-		changes = append(changes, step.what)
-		if dryRun {
+	for i, change := range steps {
+		changes = append(changes, change.what)
+		if a.dryRun {
 			continue
 		}
-		if err := s.api.Do(ctx, step.method, step.path, step.body, nil); err != nil {
-			return fmt.Errorf("%s: %w", step.what, err)
+		err := a.watch(ctx, a.stages(e.noun, fmt.Sprint(o["uuid"])), func() error { return a.run(ctx, steps[i:i+1]) })
+		if err != nil {
+			return err
 		}
 	}
-	if len(changes) > 0 && sign == "=" {
+	a.line(e, made, changes, time.Since(began))
+	return nil
+}
+
+func (a *applying) line(e entry, made bool, changes []string, took time.Duration) {
+	sign := "="
+	switch {
+	case made:
+		sign = "+"
+	case len(changes) > 0:
 		sign = "~"
 	}
 	line := fmt.Sprintf("%s %s %s", sign, e.noun.name, e.name)
 	if len(changes) > 0 {
 		line += ": " + strings.Join(changes, "; ")
 	}
-	fmt.Fprintf(s.out, "%s (%.1fs)\n", line, time.Since(began).Seconds())
-	return nil
+	if !a.dryRun {
+		line += fmt.Sprintf(" (%.1fs)", took.Seconds())
+	}
+	fmt.Fprintln(a.out, clean(line))
 }
 
-func (s *session) makeEntry(ctx context.Context, e entry) (object, error) {
-	body, err := s.body(ctx, e)
+// ensure is the object that an entry is about, made if it was missing.
+func (a *applying) ensure(ctx context.Context, e entry) (o object, made bool, err error) {
+	found, err := a.find(ctx, e.noun, e.name)
+	switch {
+	case err != nil:
+		return nil, false, err
+	case len(found) > 1:
+		return nil, false, ambiguous(e.noun, e.name, found)
+	case len(found) == 1:
+		return found[0], false, nil
+	case a.dryRun:
+		o, err = a.plan(ctx, e)
+	default:
+		o, err = a.make(ctx, e)
+	}
+	return o, true, err
+}
+
+// steps bring the object in line. Of one that is only planned there is nothing
+// to compare, but the state that it is to have.
+func (a *applying) steps(ctx context.Context, e entry, o object, made bool) ([]step, error) {
+	if a.dryRun && made {
+		return a.stateSteps(e, o, ""), nil
+	}
+	steps, err := a.differences(ctx, e, o)
+	a.changing = a.changing || len(steps) > 0
+	return steps, err
+}
+
+// plan is what would be made. The server checks it, unless it refers to
+// objects that are planned themselves, or others would have changed before.
+func (a *applying) plan(ctx context.Context, e entry) (object, error) {
+	body, err := a.body(ctx, e)
 	if err != nil {
 		return nil, err
 	}
-	if e.noun.name == "vm-instance" {
-		if body["nics"], err = s.parseNics(ctx, e.nicSpecs()); err != nil {
-			return nil, err
-		}
-	}
-	o, err := s.create(ctx, e.noun, body)
-	if err != nil || e.noun.name != "l3-network" {
-		return o, err
-	}
-	cidr, _ := e.said["cidr"].(string)
-	gateway, _ := e.said["gateway"].(string)
-	return s.finishL3(ctx, o, cidr, gateway, e.words("services"))
-}
-
-// step is one call that brings an object in line.
-type step struct {
-	what, method, path string
-	body               any
-}
-
-// differences are the steps from what is to what was said; an error names a
-// difference that cannot be mended in place.
-func (s *session) differences(ctx context.Context, e entry, o object) ([]step, error) {
-	path := "/v1/" + e.noun.path + "/" + fmt.Sprint(o["uuid"])
-	body, err := s.body(ctx, e)
-	if err != nil {
+	a.planned[e.noun.name+"/"+e.name] = true
+	o := object{"uuid": plannedUUID + e.name, "state": "Stopped"}
+	if _, err := a.completing(ctx, e, o); err != nil {
 		return nil, err
 	}
-	var steps []step
-	for _, f := range e.noun.fields {
-		want, said := body[f.json]
-		if !said || equal(want, o[f.json]) {
-			continue
-		}
-		switch f.json {
-		case "dns":
-			steps = append(steps, step{fmt.Sprintf("dns %s -> %s", cell(o[f.json]), cell(want)), http.MethodPut, path + "/dns", object{"dns": want}})
-		case "vmNicUuid":
-			steps = append(steps, step{"attach to " + fmt.Sprint(e.said[f.flag]), http.MethodPost, path + "/vm-nics/" + fmt.Sprint(want), nil})
-		default:
-			return nil, fmt.Errorf("%s is %s and should be %s: that cannot be changed in place; delete it, or correct the file", f.flag, cell(o[f.json]), cell(want))
-		}
+	if a.changing || e.noun.name == "ip-range" || strings.Contains(cell(body), plannedUUID) {
+		return o, nil
 	}
-	more, err := s.extraDifferences(ctx, e, o, path)
-	return append(steps, more...), err
-}
-
-func (s *session) extraDifferences(ctx context.Context, e entry, o object, path string) ([]step, error) {
-	var steps []step
-	for _, cluster := range e.words("clusters") {
-		id, err := s.resolve(ctx, nounByName("cluster"), cluster)
-		if err != nil {
-			return nil, err
-		}
-		if attached, _ := o["attachedClusterUuids"].([]any); !slices.Contains(attached, any(id)) {
-			steps = append(steps, step{"attach to cluster " + cluster, http.MethodPost, path + "/clusters/" + id, nil})
-		}
-	}
-	if e.noun.name == "l3-network" {
-		types, err := serviceTypes(e.words("services"))
-		if err != nil {
-			return nil, err
-		}
-		have, _ := at(o, "networkServices/VirtualRouter").([]any)
-		types = slices.DeleteFunc(types, func(t string) bool { return slices.Contains(have, any(t)) })
-		if len(types) > 0 {
-			steps = append(steps, step{"attach services " + strings.Join(types, ","), http.MethodPost, path + "/network-services", object{"networkServices": object{"VirtualRouter": types}}})
-		}
-	}
-	if state, ok := e.said["state"].(string); ok && o["state"] != state {
-		action := map[string]string{"Running": "start", "Stopped": "stop"}[state]
-		if action == "" {
-			return nil, fmt.Errorf("state %q: want Running or Stopped", state)
-		}
-		steps = append(steps, step{action, http.MethodPost, path + "/actions?wait=" + url.QueryEscape(s.wait), object{"action": action}})
-	}
-	return steps, nil
-}
-
-// equal compares what YAML and JSON made of the same value.
-func equal(want, have any) bool {
-	return reflect.DeepEqual(want, have) || cell(want) == cell(have)
+	return o, a.api.Do(ctx, http.MethodPost, "/v1/"+e.noun.path+"?dryRun=true", body, nil)
 }

@@ -3,6 +3,8 @@ package cli
 import (
 	"fmt"
 	"net/http"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -13,20 +15,83 @@ func (s *session) extras(n *noun) []*cobra.Command {
 	case "l2-network":
 		return []*cobra.Command{s.clusterCommand(n, "attach", http.MethodPost), s.clusterCommand(n, "detach", http.MethodDelete)}
 	case "l3-network":
-		return []*cobra.Command{s.addRangeCommand(n), s.setDNSCommand(n), s.servicesCommand(n, "attach-services", http.MethodPost), s.servicesCommand(n, "detach-services", http.MethodDelete), s.subCommand(n, "capacity")}
+		return append(s.l3Settings(n),
+			s.addRangeCommand(n), s.servicesCommand(n, "attach-services", http.MethodPost), s.servicesCommand(n, "detach-services", http.MethodDelete),
+			s.subCommand(n, "capacity", "count its addresses"), s.subCommand(n, "free-ips", "show its lowest free addresses"))
 	case "eip", "port-forwarding-rule":
-		return []*cobra.Command{s.attachNicCommand(n), s.detachNicCommand(n)}
+		return []*cobra.Command{s.attachNicCommand(n), s.detachNicCommand(n), s.subCommand(n, "candidate-vm-nics", "show the nics that it could point at")}
 	case "virtual-router":
-		return []*cobra.Command{s.subCommand(n, "spec"), s.subCommand(n, "status")}
+		return []*cobra.Command{
+			s.explainCommand(n), s.subCommand(n, "spec", "show what is wanted of it"), s.subCommand(n, "status", "show what its agent says now"),
+		}
 	case "vm-instance":
 		return []*cobra.Command{s.xmlCommand(n)}
+	case "vm-nic":
+		return []*cobra.Command{s.setting(n, "set-ip VM|NIC ADDRESS", "give it another address; EIPs and rules follow", cobra.ExactArgs(2), "/ip",
+			func(args []string) (object, error) { return object{"ip": args[0]}, nil })}
 	}
 	return nil
 }
 
-func (s *session) clusterCommand(n *noun, verb, method string) *cobra.Command {
+// setting is a command that puts one thing below an object's path, made of the
+// arguments behind the name.
+func (s *session) setting(n *noun, use, short string, args cobra.PositionalArgs, below string, body func([]string) (object, error)) *cobra.Command {
 	return &cobra.Command{
-		Use: verb + " L2 CLUSTER", Short: verb + " it to or from the hosts of a cluster", Args: cobra.ExactArgs(2),
+		Use: use, Short: short, Args: args, ValidArgsFunction: s.names(n),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			b, err := body(args[1:])
+			if err != nil {
+				return usagef("%s: %w", cmd.CommandPath(), err)
+			}
+			path, err := s.pathOf(cmd, n, args[0])
+			if err != nil {
+				return err
+			}
+			return s.call(cmd, n, http.MethodPut, path+below, b)
+		},
+	}
+}
+
+func (s *session) l3Settings(n *noun) []*cobra.Command {
+	return []*cobra.Command{
+		s.setting(n, "set-dns L3 [SERVER...]", "set the name servers, in order", cobra.MinimumNArgs(1), "/dns",
+			func(args []string) (object, error) { return object{"dns": args}, nil }),
+		s.setting(n, "set-mtu L3 BYTES", "set the MTU of the guests", cobra.ExactArgs(2), "/mtu",
+			func(args []string) (object, error) {
+				mtu, err := strconv.Atoi(args[0])
+				if err != nil {
+					return nil, fmt.Errorf("%q: want a number of bytes", args[0])
+				}
+				return object{"mtu": mtu}, nil
+			}),
+		s.setting(n, "set-router-interface-ip L3 ADDRESS", "fix the router's address on it", cobra.ExactArgs(2), "/router-interface-ip",
+			func(args []string) (object, error) { return object{"routerInterfaceIp": args[0]}, nil }),
+		s.setting(n, "set-host-routes L3 [PREFIX=NEXTHOP...]", "set the static routes of the guests", cobra.MinimumNArgs(1), "/host-routes",
+			pairs("hostRoutes", "=", "prefix", "nexthop")),
+		s.setting(n, "set-reserved-ranges L3 [FIRST-LAST...]", "set the addresses that are never given away", cobra.MinimumNArgs(1), "/reserved-ranges",
+			pairs("reservedRanges", "-", "startIp", "endIp")),
+	}
+}
+
+// pairs makes a list of objects of arguments such as PREFIX=NEXTHOP.
+func pairs(field, separator, left, right string) func([]string) (object, error) {
+	return func(args []string) (object, error) {
+		items := []object{}
+		for _, arg := range args {
+			a, b, ok := strings.Cut(arg, separator)
+			if !ok {
+				return nil, fmt.Errorf("%q: want two values with %q between them", arg, separator)
+			}
+			items = append(items, object{left: a, right: b})
+		}
+		return object{field: items}, nil
+	}
+}
+
+func (s *session) clusterCommand(n *noun, verb, method string) *cobra.Command {
+	short := map[string]string{"attach": "make it on the hosts of a cluster", "detach": "take it off the hosts of a cluster"}[verb]
+	return &cobra.Command{
+		Use: verb + " L2 CLUSTER", Short: short, Args: cobra.ExactArgs(2), ValidArgsFunction: s.names(n, nounByName("cluster")),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path, err := s.pathOf(cmd, n, args[0])
 			if err != nil {
@@ -44,7 +109,8 @@ func (s *session) clusterCommand(n *noun, verb, method string) *cobra.Command {
 func (s *session) addRangeCommand(n *noun) *cobra.Command {
 	var cidr, gateway, start, end, mask string
 	cmd := &cobra.Command{
-		Use: "add-ip-range L3 NAME", Short: "add addresses: --cidr, or --start, --end, --netmask and --gateway", Args: cobra.ExactArgs(2),
+		Use: "add-ip-range L3 NAME", Short: "add addresses: --cidr, or --start, --end, --netmask and --gateway", Args: cobra.ExactArgs(2), ValidArgsFunction: s.names(n),
+		Example: "  sluice l3-network add-ip-range guest low --cidr 192.168.10.0/24",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path, err := s.pathOf(cmd, n, args[0])
 			if err != nil {
@@ -72,39 +138,35 @@ func (s *session) addRangeCommand(n *noun) *cobra.Command {
 	return cmd
 }
 
-func (s *session) setDNSCommand(n *noun) *cobra.Command {
-	return &cobra.Command{
-		Use: "set-dns L3 [SERVER...]", Short: "name servers, in order", Args: cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			path, err := s.pathOf(cmd, n, args[0])
-			if err != nil {
-				return err
-			}
-			return s.call(cmd, n, http.MethodPut, path+"/dns", object{"dns": args[1:]})
-		},
-	}
-}
-
 func (s *session) servicesCommand(n *noun, verb, method string) *cobra.Command {
-	return &cobra.Command{
-		Use: verb + " L3 SERVICE...", Short: "services of the virtual router: dhcp, dns, snat, eip, portforwarding", Args: cobra.MinimumNArgs(2),
+	var cascade bool
+	cmd := &cobra.Command{
+		Use: verb + " L3 SERVICE...", Short: "services of the virtual router: dhcp, dns, snat, eip, portforwarding", Args: cobra.MinimumNArgs(2), ValidArgsFunction: s.names(n),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			types, err := serviceTypes(args[1:])
 			if err != nil {
-				return err
+				return usagef("%s: %w", cmd.CommandPath(), err)
 			}
 			path, err := s.pathOf(cmd, n, args[0])
 			if err != nil {
 				return err
 			}
-			return s.call(cmd, n, method, path+"/network-services", object{"networkServices": object{"VirtualRouter": types}})
+			path += "/network-services"
+			if cascade {
+				path += "?cascade=true"
+			}
+			return s.call(cmd, n, method, path, object{"networkServices": object{"VirtualRouter": types}})
 		},
 	}
+	if method == http.MethodDelete {
+		cmd.Flags().BoolVar(&cascade, "cascade", false, "delete the EIPs and rules that use the services first")
+	}
+	return cmd
 }
 
 func (s *session) attachNicCommand(n *noun) *cobra.Command {
 	return &cobra.Command{
-		Use: "attach NAME|UUID VM|NIC", Short: "point it at a VM's default nic, or at a nic", Args: cobra.ExactArgs(2),
+		Use: "attach NAME|UUID VM|NIC", Short: "point it at a VM's default nic, or at a nic", Args: cobra.ExactArgs(2), ValidArgsFunction: s.names(n, nounByName("vm-instance")),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path, err := s.pathOf(cmd, n, args[0])
 			if err != nil {
@@ -121,7 +183,7 @@ func (s *session) attachNicCommand(n *noun) *cobra.Command {
 
 func (s *session) detachNicCommand(n *noun) *cobra.Command {
 	return &cobra.Command{
-		Use: "detach NAME|UUID", Short: "point it at nothing", Args: cobra.ExactArgs(1),
+		Use: "detach NAME|UUID", Short: "point it at nothing", Args: cobra.ExactArgs(1), ValidArgsFunction: s.names(n),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path, err := s.pathOf(cmd, n, args[0])
 			if err != nil {
@@ -133,25 +195,29 @@ func (s *session) detachNicCommand(n *noun) *cobra.Command {
 }
 
 // subCommand shows what stands below an object's path, always in full.
-func (s *session) subCommand(n *noun, what string) *cobra.Command {
+func (s *session) subCommand(n *noun, what, short string) *cobra.Command {
 	return &cobra.Command{
-		Use: what + " NAME|UUID", Short: "show its " + what, Args: cobra.ExactArgs(1),
+		Use: what + " NAME|UUID", Short: short, Args: cobra.ExactArgs(1), ValidArgsFunction: s.names(n),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path, err := s.pathOf(cmd, n, args[0])
 			if err != nil {
 				return err
 			}
-			if s.output == "table" {
+			var v any
+			if err := s.api.Do(cmd.Context(), http.MethodGet, path+"/"+what, nil, &v); err != nil {
+				return err
+			}
+			if s.output != "json" {
 				s.output = "yaml"
 			}
-			return s.call(cmd, n, http.MethodGet, path+"/"+what, nil)
+			return s.printValue(v)
 		},
 	}
 }
 
 func (s *session) xmlCommand(n *noun) *cobra.Command {
 	return &cobra.Command{
-		Use: "libvirt-xml NAME|UUID", Short: "<interface> elements for virsh attach-device or virt-install", Args: cobra.ExactArgs(1),
+		Use: "libvirt-xml NAME|UUID", Short: "<interface> elements for virsh attach-device or virt-install", Args: cobra.ExactArgs(1), ValidArgsFunction: s.names(n),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path, err := s.pathOf(cmd, n, args[0])
 			if err != nil {

@@ -1,9 +1,12 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
-	"sort"
+	"io"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -13,72 +16,163 @@ import (
 // print shows objects of a noun as the user asked.
 func (s *session) print(n *noun, items []object, single bool) error {
 	switch s.output {
-	case "json":
-		enc := json.NewEncoder(s.out)
-		enc.SetIndent("", "  ")
-		return enc.Encode(one(items, single))
-	case "yaml":
-		return yaml.NewEncoder(s.out).Encode(one(items, single))
+	case "json", "yaml":
+		if single && len(items) == 1 {
+			return s.printValue(items[0])
+		}
+		if items == nil {
+			items = []object{} // not null
+		}
+		return s.printValue(items)
 	case "name":
 		for _, o := range items {
-			fmt.Fprintln(s.out, clean(fmt.Sprint(o["name"])))
+			fmt.Fprintln(s.out, nameOrUUID(o))
 		}
 		return nil
 	}
 	if single && len(items) == 1 {
-		return s.details(items[0])
+		return details(s.out, items[0])
 	}
-	return s.table(n.columns, items)
+	return table(s.out, n.columns, items)
 }
 
-func one(items []object, single bool) any {
-	if single && len(items) == 1 {
-		return items[0]
+func nameOrUUID(o object) string {
+	if name, ok := o["name"].(string); ok && name != "" {
+		return clean(name)
 	}
-	return items
+	return cell(o["uuid"])
 }
 
-func (s *session) table(columns []string, items []object) error {
-	w := tabwriter.NewWriter(s.out, 0, 4, 2, ' ', 0)
-	heads := make([]string, len(columns))
-	for i, c := range columns {
-		heads[i] = strings.ToUpper(strings.ReplaceAll(c, "/", "."))
+// printValue writes any value as JSON or YAML.
+func (s *session) printValue(v any) error {
+	if s.output == "yaml" {
+		return s.writeYAML(yamlValue(asAnswered(v)))
 	}
-	fmt.Fprintln(w, strings.Join(heads, "\t"))
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	_, err := io.WriteString(s.out, escaped(b.String()))
+	return err
+}
+
+func (s *session) writeYAML(v any) error {
+	var b bytes.Buffer
+	enc := yaml.NewEncoder(&b)
+	enc.SetIndent(2)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	_, err := io.WriteString(s.out, escaped(b.String()))
+	return err
+}
+
+// escaped writes as \u what JSON and quoted YAML allow and a terminal would
+// obey.
+func escaped(doc string) string {
+	var b strings.Builder
+	for _, r := range doc {
+		if r != '\n' && commands(r) {
+			fmt.Fprintf(&b, `\u%04x`, r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+// asAnswered is a value as it would come from the server.
+func asAnswered(v any) any {
+	b, err := json.Marshal(v)
+	if err != nil { // what was read or typed here can be written
+		panic(fmt.Sprintf("cli: encode: %v", err))
+	}
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.UseNumber()
+	var out any
+	if err := dec.Decode(&out); err != nil {
+		panic(fmt.Sprintf("cli: decode: %v", err))
+	}
+	return out
+}
+
+// yamlValue makes numbers of json.Number, which YAML would quote, and has
+// texts quoted in which something is to be escaped.
+func yamlValue(v any) any {
+	switch v := v.(type) {
+	case json.Number:
+		if i, err := v.Int64(); err == nil {
+			return i
+		}
+		if f, err := v.Float64(); err == nil {
+			return f
+		}
+	case string:
+		if strings.ContainsFunc(v, commands) {
+			return scalar(v)
+		}
+	case object:
+		for key := range v {
+			v[key] = yamlValue(v[key])
+		}
+	case []any:
+		for i := range v {
+			v[i] = yamlValue(v[i])
+		}
+	}
+	return v
+}
+
+// scalar is a text, quoted where YAML would read it as something else or
+// something in it is to be escaped.
+func scalar(text string) *yaml.Node {
+	n := &yaml.Node{}
+	n.SetString(text)
+	if strings.ContainsFunc(text, commands) {
+		n.Style = yaml.DoubleQuotedStyle
+	}
+	return n
+}
+
+func table(to io.Writer, columns []string, items []object) error {
+	rows := make([][]string, 0, len(items))
 	for _, o := range items {
 		cells := make([]string, len(columns))
 		for i, c := range columns {
 			cells[i] = cell(at(o, c))
 		}
-		fmt.Fprintln(w, strings.Join(cells, "\t"))
+		rows = append(rows, cells)
 	}
-	return w.Flush()
+	heads := make([]string, len(columns))
+	for i, c := range columns {
+		heads[i] = strings.ToUpper(strings.ReplaceAll(c, "/", "."))
+	}
+	return grid(to, heads, rows)
 }
 
-// details shows one object, a field a line.
-func (s *session) details(o object) error {
-	keys := make([]string, 0, len(o))
-	for k := range o {
-		if k != "name" && k != "uuid" {
-			keys = append(keys, k)
+// grid aligns columns of cells, without spaces at the ends of lines.
+func grid(to io.Writer, heads []string, rows [][]string) error {
+	var b bytes.Buffer
+	w := tabwriter.NewWriter(&b, 0, 4, 2, ' ', 0)
+	if heads != nil {
+		rows = slices.Concat([][]string{heads}, rows)
+	}
+	for _, row := range rows {
+		fmt.Fprintln(w, strings.Join(row, "\t"))
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for line := range strings.Lines(b.String()) {
+		if _, err := fmt.Fprintln(to, strings.TrimRight(line, " \n")); err != nil {
+			return err
 		}
 	}
-	sort.Strings(keys)
-	w := tabwriter.NewWriter(s.out, 0, 4, 2, ' ', 0)
-	for _, k := range append([]string{"name", "uuid"}, keys...) {
-		values, ok := o[k].([]any)
-		if !ok || len(values) == 0 || !isObject(values[0]) {
-			fmt.Fprintf(w, "%s\t%s\n", k, cell(o[k]))
-			continue
-		}
-		for i, v := range values {
-			fmt.Fprintf(w, "%s[%d]\t%s\n", k, i, cell(v))
-		}
-	}
-	return w.Flush()
+	return nil
 }
-
-func isObject(v any) bool { _, ok := v.(object); return ok }
 
 // at follows a path such as nics/ip, into each element of lists.
 func at(v any, path string) any {
@@ -109,8 +203,6 @@ func cell(v any) string {
 			return "-"
 		}
 		return clean(v)
-	case float64:
-		return fmt.Sprintf("%.0f", v)
 	case []any:
 		parts := make([]string, 0, len(v))
 		for _, e := range v {
@@ -120,28 +212,14 @@ func cell(v any) string {
 			return "-"
 		}
 		return strings.Join(parts, ",")
+	case []object, []string:
+		return cell(asAnswered(v))
 	case object:
-		keys := make([]string, 0, len(v))
-		for k := range v {
-			keys = append(keys, k)
-		}
-		sort.Strings(keys)
 		parts := make([]string, 0, len(v))
-		for _, k := range keys {
-			parts = append(parts, k+"="+cell(v[k]))
+		for _, k := range slices.Sorted(maps.Keys(v)) {
+			parts = append(parts, clean(k)+"="+cell(v[k]))
 		}
 		return strings.Join(parts, " ")
 	}
 	return clean(fmt.Sprint(v))
-}
-
-// clean keeps control characters in a tenant's names from reaching the
-// administrator's terminal.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < 0x20 || r == 0x7f || (r >= 0x80 && r < 0xa0) {
-			return '?'
-		}
-		return r
-	}, s)
 }

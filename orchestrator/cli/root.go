@@ -5,12 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
-
-	v1 "github.com/sluice-nfv/sluice/api/v1"
 )
 
 // Exit codes.
@@ -30,13 +27,23 @@ func Main(ctx context.Context, version string, args []string, out, errOut io.Wri
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintln(errOut, "sluice: "+explain(err))
+	message := report(err)
+	if !strings.HasPrefix(message, "sluice ") { // of what was called
+		message = "sluice: " + message
+	}
+	fmt.Fprintln(errOut, message)
 	var usage usageError
-	if errors.As(err, &usage) || isCobraUsage(err) {
+	if errors.As(err, &usage) || strings.HasPrefix(err.Error(), "unknown command") { // cobra has no type for it
 		return exitUsage
 	}
 	return exitFailed
 }
+
+// The groups of --help.
+const (
+	nounGroup    = "nouns"
+	commandGroup = "commands"
+)
 
 // Command is the whole tree of commands.
 func Command(version string, extra ...*cobra.Command) *cobra.Command {
@@ -46,61 +53,70 @@ func Command(version string, extra ...*cobra.Command) *cobra.Command {
 		Short: "virtual routers for private clouds",
 		Long: `sluice gives every guest network its own virtual router on libvirt.
 
-  sluice server                 run the orchestrator
-  sluice apply -f topology.yaml make what a file describes
-  sluice NOUN list|show|create|delete
+  sluice server                          run the orchestrator
+  sluice apply -f topology.yaml          make what a file describes
+  sluice NOUN list|show|create|delete    look at objects, and change them one by one
+  sluice virtual-router explain NAME     why a router does not serve, in words
 
 Names and UUIDs are alike everywhere. The server is reached over its unix
-socket, or over HTTPS with --server, --token-file and --ca-file.`,
+socket, or over HTTPS with --server, --token-file and --ca-file; a flag comes
+before its SLUICE_ variable. Exit codes: 0 done, 1 failed, 2 wrong usage.`,
+		Example: `  sluice vm-instance create web --hostname web --nic guest
+  sluice vm-instance start web
+  sluice l3-network list --filter name~=guest -o json`,
 		Version: version, SilenceUsage: true, SilenceErrors: true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usagef("%q is neither a noun nor a command; see `sluice --help`", args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usagef("%s: %w; see `%s --help`", cmd.CommandPath(), err, cmd.CommandPath())
+	})
 	s.bind(root)
+	root.AddGroup(&cobra.Group{ID: nounGroup, Title: "Nouns:"}, &cobra.Group{ID: commandGroup, Title: "Commands:"})
 	for i := range nouns {
-		root.AddCommand(s.nounCommand(&nouns[i]))
+		add(root, nounGroup, s.nounCommand(&nouns[i]))
 	}
-	root.AddCommand(s.applyCommand())
-	root.AddCommand(extra...)
+	add(root, commandGroup, extra...)
+	add(root, commandGroup, s.applyCommand(), s.exportCommand(), s.versionCommand(version))
+	root.SetHelpCommandGroupID(commandGroup)
+	root.SetCompletionCommandGroupID(commandGroup)
+	checkArgs(root)
 	return root
+}
+
+func add(root *cobra.Command, group string, commands ...*cobra.Command) {
+	for _, c := range commands {
+		c.GroupID = group
+		root.AddCommand(c)
+	}
+}
+
+// checkArgs makes wrong arguments of all commands below a usage error.
+func checkArgs(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(c *cobra.Command, args []string) error {
+			var usage usageError
+			err := check(c, args)
+			if err == nil || errors.As(err, &usage) {
+				return err
+			}
+			return usagef("%s: %w; usage: %s", c.CommandPath(), err, c.UseLine())
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		checkArgs(sub)
+	}
 }
 
 // usageError is a mistake in the words of a command.
 type usageError struct{ error }
 
+// Usagef is an error that ends the program with the exit code for wrong usage.
+func Usagef(format string, args ...any) error { return usagef(format, args...) }
+
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
-
-// isCobraUsage: cobra has no type for these.
-func isCobraUsage(err error) bool {
-	return strings.HasPrefix(err.Error(), "unknown command") || strings.HasPrefix(err.Error(), "required flag") ||
-		strings.Contains(err.Error(), "arg(s)")
-}
-
-// explain adds the causes and resources of a refusal.
-func explain(err error) string {
-	var e *v1.Error
-	if !errors.As(err, &e) {
-		return err.Error()
-	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s [%s]", e.Detail, e.Code)
-	if len(e.Resources) > 0 {
-		fmt.Fprintf(&b, "\n  concerns %s", strings.Join(e.Resources, ", "))
-	}
-	return clean2(b.String())
-}
-
-// clean2 keeps line ends, which explain puts there itself.
-func clean2(s string) string {
-	lines := strings.Split(s, "\n")
-	for i := range lines {
-		lines[i] = clean(lines[i])
-	}
-	return strings.Join(lines, "\n")
-}
-
-// progress says what is being waited for, on a terminal only once a line.
-func (s *session) progress(format string, args ...any) {
-	if f, ok := s.err.(*os.File); ok && f != nil {
-		fmt.Fprintf(f, format+"\n", args...)
-	}
-}

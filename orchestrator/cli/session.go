@@ -7,9 +7,9 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 
-	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"github.com/sluice-nfv/sluice/api/client"
@@ -23,15 +23,18 @@ const DefaultServer = "unix:///run/sluice/sluice.sock"
 type session struct {
 	server, tokenFile, caFile string
 	output                    string
-	wait                      string
 	api                       *client.Client
 	out                       io.Writer
 	err                       io.Writer
+	// planned are objects that a dry run would have made, by noun/name.
+	planned map[string]bool
 }
 
 // object is a resource as it came, without a type: the command line shows what
 // the server says, also fields that it does not know.
 type object = map[string]any
+
+var outputs = []string{"table", "json", "yaml", "name"}
 
 func (s *session) bind(root *cobra.Command) {
 	f := root.PersistentFlags()
@@ -39,12 +42,12 @@ func (s *session) bind(root *cobra.Command) {
 	f.StringVar(&s.tokenFile, "token-file", os.Getenv("SLUICE_TOKEN_FILE"), "file with the bearer token, for https (SLUICE_TOKEN_FILE)")
 	f.StringVar(&s.caFile, "ca-file", os.Getenv("SLUICE_CA_FILE"), "CA that signed the server's certificate, PEM (SLUICE_CA_FILE)")
 	f.StringVarP(&s.output, "output", "o", "table", "table, json, yaml or name")
+	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(outputs, cobra.ShellCompDirectiveNoFileComp)) // fails for unknown flags
 }
 
+// open makes the client; nothing is dialled yet.
 func (s *session) open(cmd *cobra.Command) error {
-	switch s.output {
-	case "table", "json", "yaml", "name":
-	default:
+	if !slices.Contains(outputs, s.output) {
 		return usagef("--output %q: want table, json, yaml or name", s.output)
 	}
 	token := ""
@@ -56,9 +59,11 @@ func (s *session) open(cmd *cobra.Command) error {
 		token = strings.TrimSpace(string(b))
 	}
 	var err error
-	s.api, err = client.New(client.Config{Server: s.server, Token: token, CAFile: s.caFile})
 	s.out, s.err = cmd.OutOrStdout(), cmd.ErrOrStderr()
-	return err
+	if s.api, err = client.New(client.Config{Server: s.server, Token: token, CAFile: s.caFile}); err != nil {
+		return usageError{err}
+	}
+	return nil
 }
 
 func envOr(name, other string) string {
@@ -68,10 +73,11 @@ func envOr(name, other string) string {
 	return other
 }
 
-// resolve turns a name or UUID into a UUID.
+// resolve turns a name or UUID into a UUID. What a dry run has planned has
+// none yet: its name stands for it.
 func (s *session) resolve(ctx context.Context, n *noun, nameOrUUID string) (string, error) {
-	if _, err := uuid.Parse(nameOrUUID); err == nil {
-		return nameOrUUID, nil
+	if id := strings.ToLower(nameOrUUID); v1.ValidateUUID(id) == nil {
+		return id, nil
 	}
 	if n.name == "vm-nic" {
 		return s.defaultNic(ctx, nameOrUUID)
@@ -80,13 +86,26 @@ func (s *session) resolve(ctx context.Context, n *noun, nameOrUUID string) (stri
 	if err != nil {
 		return "", err
 	}
-	switch len(found) {
-	case 0:
-		return "", fmt.Errorf("%s %q does not exist; list them with `sluice %s list`", n.name, nameOrUUID, n.name)
-	case 1:
+	switch {
+	case len(found) == 1:
 		return fmt.Sprint(found[0]["uuid"]), nil
+	case len(found) > 1:
+		return "", ambiguous(n, nameOrUUID, found)
+	case s.planned[n.name+"/"+nameOrUUID]:
+		return plannedUUID + nameOrUUID, nil
 	}
-	return "", fmt.Errorf("%d %ss are named %q; name one by its UUID from `sluice %s list`", len(found), n.name, nameOrUUID, n.name)
+	return "", fmt.Errorf("%s %q does not exist; list them with `sluice %s list`", n.name, nameOrUUID, n.name)
+}
+
+// plannedUUID begins what stands for the UUID of an object that is not yet.
+const plannedUUID = "planned "
+
+func ambiguous(n *noun, name string, found []object) error {
+	ids := make([]string, 0, len(found))
+	for _, o := range found {
+		ids = append(ids, fmt.Sprint(o["uuid"]))
+	}
+	return fmt.Errorf("%d objects of kind %s are named %q: %s; say which by its UUID", len(found), n.name, name, strings.Join(ids, ", "))
 }
 
 func (s *session) find(ctx context.Context, n *noun, name string) ([]object, error) {
@@ -96,8 +115,8 @@ func (s *session) find(ctx context.Context, n *noun, name string) ([]object, err
 // defaultNic lets a VM's name stand for its default nic.
 func (s *session) defaultNic(ctx context.Context, vm string) (string, error) {
 	id, err := s.resolve(ctx, nounByName("vm-instance"), vm)
-	if err != nil {
-		return "", err
+	if err != nil || strings.HasPrefix(id, plannedUUID) {
+		return id, err
 	}
 	var got v1.VMInstance
 	if err := s.api.Do(ctx, http.MethodGet, "/v1/vm-instances/"+id, nil, &got); err != nil {
@@ -108,5 +127,17 @@ func (s *session) defaultNic(ctx context.Context, vm string) (string, error) {
 			return nic.UUID, nil
 		}
 	}
-	return "", fmt.Errorf("vm-instance %s has no default nic; name one by its UUID from `sluice vm-nic list`", vm)
+	return "", fmt.Errorf("vm-instance %s has no default nic; say which by its UUID from `sluice vm-nic list`", vm)
+}
+
+// nameOf is the name of an object for messages; its UUID if there is none.
+func (s *session) nameOf(ctx context.Context, n *noun, id string) string {
+	var o object
+	if err := s.api.Do(ctx, http.MethodGet, "/v1/"+n.path+"/"+id, nil, &o); err != nil {
+		return id
+	}
+	if name, ok := o["name"].(string); ok {
+		return name
+	}
+	return id
 }

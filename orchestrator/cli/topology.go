@@ -1,75 +1,155 @@
 package cli
 
 import (
-	"context"
+	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
 	"gopkg.in/yaml.v3"
 )
 
-// entry is one object of a topology file: a noun and what is said about it,
-// in the words of the flags of create.
-type entry struct {
-	noun *noun
-	name string
-	said object
-	line int
-}
-
-// extraKeys are what an entry may say beyond the flags of create.
-var extraKeys = map[string][]string{
-	"l2-network":  {"clusters"},
-	"l3-network":  {"cidr", "gateway", "services"},
-	"vm-instance": {"nics", "state"},
+// CheckTopology tells what is wrong about a file for apply, as far as that can
+// be told without a server.
+func CheckTopology(b []byte) error {
+	_, err := parseTopology(b)
+	return err
 }
 
 // parseTopology reads a list of one-key maps, in the order in which they are
-// to be made, and refuses every word that it does not know.
+// to be made, and refuses every word that it does not know. Errors name the
+// line.
 func parseTopology(b []byte) ([]entry, error) {
-	var nodes []map[string]yaml.Node
-	if err := yaml.Unmarshal(b, &nodes); err != nil {
-		return nil, fmt.Errorf("want a list such as `- zone: {name: demo}`: %w", err)
+	dec := yaml.NewDecoder(bytes.NewReader(b))
+	var out []entry
+	for {
+		var doc yaml.Node
+		err := dec.Decode(&doc)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, errors.New(strings.TrimPrefix(err.Error(), "yaml: ")) // names the line itself
+		}
+		entries, err := parseDocument(doc.Content[0])
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, entries...)
+	}
+	if len(out) == 0 {
+		return nil, errors.New("line 1: there is nothing in it; want a list such as `- zone: {name: demo}`")
+	}
+	return out, checkTwice(out)
+}
+
+// checkTwice: a name finds an object again, so it can stand for one only.
+func checkTwice(entries []entry) error {
+	seen := map[string]int{}
+	for _, e := range entries {
+		key := e.noun.name + "/" + e.name
+		if line, ok := seen[key]; ok {
+			return atLine(e.line, "%s %s stands in line %d already", e.noun.name, e.name, line)
+		}
+		seen[key] = e.line
+	}
+	return nil
+}
+
+func atLine(line int, format string, args ...any) error {
+	return fmt.Errorf("line %d: %w", line, fmt.Errorf(format, args...))
+}
+
+func parseDocument(list *yaml.Node) ([]entry, error) {
+	if list.Kind != yaml.SequenceNode {
+		return nil, atLine(list.Line, "want a list such as `- zone: {name: demo}`")
 	}
 	var out []entry
-	for _, m := range nodes {
-		if len(m) != 1 {
-			return nil, fmt.Errorf("an entry has %d nouns; write each as an item of its own", len(m))
+	for _, item := range list.Content {
+		if item.Kind != yaml.MappingNode || len(item.Content) != 2 {
+			return nil, atLine(item.Line, "want one noun with its words, such as `- zone: {name: demo}`")
 		}
-		for key, node := range m {
-			e, err := parseEntry(key, node)
-			if err != nil {
-				return nil, fmt.Errorf("line %d: %w", node.Line, err)
-			}
-			out = append(out, e)
+		e, err := parseEntry(item.Content[0].Value, item.Content[1])
+		if err != nil {
+			return nil, err
 		}
+		out = append(out, e)
 	}
 	return out, nil
 }
 
-func parseEntry(key string, node yaml.Node) (entry, error) {
+func parseEntry(key string, node *yaml.Node) (entry, error) {
 	n := nounByName(key)
 	if n == nil {
-		return entry{}, fmt.Errorf("%q is no noun; see `sluice --help`", key)
+		return entry{}, atLine(node.Line, "%q is no noun; see `sluice apply --help`", key)
 	}
-	e := entry{noun: n, said: object{}, line: node.Line}
-	if err := node.Decode(&e.said); err != nil {
-		return e, err
+	if n.derived {
+		return entry{}, atLine(node.Line, "%s: the server makes these by itself", key)
 	}
-	name, ok := e.said["name"].(string)
-	if !ok || name == "" {
-		return e, fmt.Errorf("%s without a name", key)
+	if node.Kind != yaml.MappingNode {
+		return entry{}, atLine(node.Line, "%s: want words such as {name: demo}", key)
 	}
-	e.name = name
-	for word := range e.said {
-		known := word == "name" || word == "description" || word == "tags" || slices.Contains(extraKeys[n.name], word) ||
-			slices.ContainsFunc(n.fields, func(f field) bool { return f.flag == word })
-		if !known {
-			return e, fmt.Errorf("%s %s: %q is not known; known are %s", key, name, word, strings.Join(knownWords(n), ", "))
+	value, err := plain(node)
+	if err != nil {
+		return entry{}, err
+	}
+	e := entry{noun: n, said: value.(object), line: node.Line}
+	if e.name = e.text("name"); e.name == "" {
+		return e, atLine(node.Line, "%s without a name", key)
+	}
+	known := knownWords(n)
+	for i := 0; i < len(node.Content); i += 2 {
+		if word := node.Content[i]; !slices.Contains(known, word.Value) {
+			return e, atLine(word.Line, "%s %s: %q is not known; known are %s", key, e.name, word.Value, strings.Join(known, ", "))
 		}
 	}
+	if err := e.check(); err != nil {
+		return e, atLine(node.Line, "%s %s: %w", key, e.name, err)
+	}
 	return e, nil
+}
+
+// plain is a value with every scalar as the text that stands in the file: what
+// is a number is the field's affair, and 010 or 1e3 may be a name.
+func plain(node *yaml.Node) (any, error) {
+	switch node.Kind {
+	case yaml.ScalarNode:
+		if node.ShortTag() == "!!null" {
+			return nil, atLine(node.Line, "a word without a value; leave it out, or write \"\"")
+		}
+		return node.Value, nil
+	case yaml.SequenceNode:
+		items := make([]any, 0, len(node.Content))
+		for _, c := range node.Content {
+			item, err := plain(c)
+			if err != nil {
+				return nil, err
+			}
+			items = append(items, item)
+		}
+		return items, nil
+	case yaml.MappingNode:
+		return plainMap(node)
+	}
+	return nil, atLine(node.Line, "anchors and aliases are not for topologies; write the value out")
+}
+
+func plainMap(node *yaml.Node) (object, error) {
+	o := object{}
+	for i := 0; i < len(node.Content); i += 2 {
+		key := node.Content[i]
+		if _, twice := o[key.Value]; twice {
+			return nil, atLine(key.Line, "%q is said twice", key.Value)
+		}
+		value, err := plain(node.Content[i+1])
+		if err != nil {
+			return nil, err
+		}
+		o[key.Value] = value
+	}
+	return o, nil
 }
 
 func knownWords(n *noun) []string {
@@ -77,63 +157,5 @@ func knownWords(n *noun) []string {
 	for _, f := range n.fields {
 		words = append(words, f.flag)
 	}
-	return append(words, extraKeys[n.name]...)
-}
-
-// body is the create request of an entry, names resolved.
-func (s *session) body(ctx context.Context, e entry) (object, error) {
-	body := object{"name": e.name}
-	for _, f := range e.noun.fields {
-		said, ok := e.said[f.flag]
-		if !ok {
-			continue
-		}
-		if f.ref == "" {
-			body[f.json] = said
-			continue
-		}
-		id, err := s.resolve(ctx, nounByName(f.ref), fmt.Sprint(said))
-		if err != nil {
-			return nil, err
-		}
-		body[f.json] = id
-	}
-	if d, ok := e.said["description"]; ok {
-		body["description"] = d
-	}
-	if tags, ok := e.said["tags"]; ok {
-		body["systemTags"] = tags
-	}
-	return body, nil
-}
-
-// words is a list of strings said under a key.
-func (e entry) words(key string) []string {
-	var out []string
-	items, _ := e.said[key].([]any)
-	for _, item := range items {
-		out = append(out, fmt.Sprint(item))
-	}
-	return out
-}
-
-// nicSpecs are the nics of a VM in the form of --nic.
-func (e entry) nicSpecs() []string {
-	var out []string
-	items, _ := e.said["nics"].([]any)
-	for _, item := range items {
-		m, ok := item.(object)
-		if !ok {
-			out = append(out, fmt.Sprint(item))
-			continue
-		}
-		var parts []string
-		for _, key := range []string{"l3", "ip", "mac"} {
-			if v, ok := m[key]; ok {
-				parts = append(parts, key+"="+fmt.Sprint(v))
-			}
-		}
-		out = append(out, strings.Join(parts, ","))
-	}
-	return out
+	return append(words, extraWords[n.name]...)
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -14,11 +15,24 @@ import (
 
 // nounCommand is everything that can be done with a noun.
 func (s *session) nounCommand(n *noun) *cobra.Command {
-	cmd := &cobra.Command{Use: n.name, Aliases: []string{n.path}, Short: n.short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
-		return usageError{fmt.Errorf("sluice %s: say what to do: list, show, create, delete (see --help)", n.name)}
-	}}
-	cmd.AddCommand(s.listCommand(n), s.showCommand(n), s.deleteCommand(n))
-	if n.fields != nil || n.name == "zone" {
+	cmd := &cobra.Command{
+		Use: n.name, Aliases: []string{n.path}, Short: n.short,
+		Example: "  sluice " + n.name + " list",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usagef("%s: %q is no verb of it; say %s", cmd.CommandPath(), args[0], verbsOf(cmd))
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return usagef("%s: say what to do: %s", cmd.CommandPath(), verbsOf(cmd))
+		},
+	}
+	if n.example != "" {
+		cmd.Example = "  sluice " + n.name + " " + n.example
+	}
+	cmd.AddCommand(s.listCommand(n), s.showCommand(n), s.updateCommand(n), s.deleteCommand(n))
+	if !n.derived {
 		cmd.AddCommand(s.createCommand(n))
 	}
 	for _, action := range n.actions {
@@ -28,22 +42,30 @@ func (s *session) nounCommand(n *noun) *cobra.Command {
 	return cmd
 }
 
+func verbsOf(cmd *cobra.Command) string {
+	var verbs []string
+	for _, c := range cmd.Commands() {
+		verbs = append(verbs, c.Name())
+	}
+	return strings.Join(verbs, ", ")
+}
+
 func (s *session) listCommand(n *noun) *cobra.Command {
 	var filters []string
 	cmd := &cobra.Command{
 		Use: "list", Short: "list all, or those that match", Args: cobra.NoArgs,
 		Example: "  sluice " + n.name + " list\n  sluice " + n.name + " list --filter name~=web -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := s.open(cmd); err != nil {
-				return err
-			}
 			query := url.Values{}
 			for _, f := range filters {
 				key, value, ok := strings.Cut(f, "=")
-				if !ok {
+				if !ok || key == "" {
 					return usagef("--filter %q: want field=value or field~=text", f)
 				}
 				query.Add(key, value)
+			}
+			if err := s.open(cmd); err != nil {
+				return err
 			}
 			items, err := client.List[object](cmd.Context(), s.api, "/v1/"+n.path, query)
 			if err != nil {
@@ -58,7 +80,7 @@ func (s *session) listCommand(n *noun) *cobra.Command {
 
 func (s *session) showCommand(n *noun) *cobra.Command {
 	return &cobra.Command{
-		Use: "show NAME|UUID", Short: "show one", Args: cobra.ExactArgs(1),
+		Use: "show NAME|UUID", Short: "show one", Args: cobra.ExactArgs(1), ValidArgsFunction: s.names(n),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path, err := s.pathOf(cmd, n, args[0])
 			if err != nil {
@@ -69,9 +91,36 @@ func (s *session) showCommand(n *noun) *cobra.Command {
 	}
 }
 
+func (s *session) updateCommand(n *noun) *cobra.Command {
+	words := []string{"name", "description", "state"}
+	cmd := &cobra.Command{
+		Use: "update NAME|UUID", Short: "change its name, description or administrative state", Args: cobra.ExactArgs(1), ValidArgsFunction: s.names(n),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			body := object{}
+			for _, word := range words {
+				if f := cmd.Flags().Lookup(word); f.Changed {
+					body[word] = f.Value.String()
+				}
+			}
+			if len(body) == 0 {
+				return usagef("%s: say what to change with --name, --description or --state", cmd.CommandPath())
+			}
+			path, err := s.pathOf(cmd, n, args[0])
+			if err != nil {
+				return err
+			}
+			return s.call(cmd, n, http.MethodPatch, path, body)
+		},
+	}
+	cmd.Flags().String("name", "", "another name")
+	cmd.Flags().String("description", "", "words for people")
+	cmd.Flags().String("state", "", "Enabled or Disabled; hosts also Maintenance")
+	return cmd
+}
+
 func (s *session) deleteCommand(n *noun) *cobra.Command {
 	return &cobra.Command{
-		Use: "delete NAME|UUID...", Short: "delete; deleting what does not exist succeeds for a UUID", Args: cobra.MinimumNArgs(1),
+		Use: "delete NAME|UUID...", Short: "delete; deleting what does not exist succeeds for a UUID", Args: cobra.MinimumNArgs(1), ValidArgsFunction: s.names(n),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var errs []error
 			for _, arg := range args {
@@ -79,110 +128,68 @@ func (s *session) deleteCommand(n *noun) *cobra.Command {
 				if err == nil {
 					err = s.api.Do(cmd.Context(), http.MethodDelete, path, nil, nil)
 				}
-				errs = append(errs, err)
+				if err != nil {
+					errs = append(errs, err)
+					continue
+				}
+				fmt.Fprintf(s.out, "- %s %s\n", n.name, clean(arg))
 			}
 			return errors.Join(errs...)
 		},
 	}
 }
 
-func (s *session) createCommand(n *noun) *cobra.Command {
-	values := make([]*string, len(n.fields))
-	var id, description string
-	var tags, nics, services []string
-	var cidr, gateway string
-	cmd := &cobra.Command{
-		Use: "create NAME", Short: "create one", Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := s.open(cmd); err != nil {
-				return err
-			}
-			body := object{"name": args[0]}
-			for _, f := range n.fields {
-				if cmd.Flags().Changed(f.flag) {
-					flag := cmd.Flags().Lookup(f.flag).Value.String()
-					v, err := s.value(cmd.Context(), f, flag)
-					if err != nil {
-						return err
-					}
-					body[f.json] = v
-				}
-			}
-			put(body, "uuid", id)
-			put(body, "description", description)
-			if len(tags) > 0 {
-				body["systemTags"] = tags
-			}
-			if n.name == "vm-instance" {
-				parsed, err := s.parseNics(cmd.Context(), nics)
-				if err != nil {
-					return err
-				}
-				body["nics"] = parsed
-			}
-			o, err := s.create(cmd.Context(), n, body)
-			if err != nil {
-				return err
-			}
-			if n.name == "l3-network" {
-				if o, err = s.finishL3(cmd.Context(), o, cidr, gateway, services); err != nil {
-					return err
-				}
-			}
-			return s.print(n, []object{o}, true)
-		},
-	}
-	f := cmd.Flags()
-	for i, fd := range n.fields {
-		values[i] = new(string)
-		f.StringVar(values[i], fd.flag, "", fd.help)
-		if fd.kind == truth {
-			f.Lookup(fd.flag).NoOptDefVal = "true"
-		}
-	}
-	f.StringVar(&id, "uuid", "", "UUID of your own")
-	f.StringVar(&description, "description", "", "words for people")
-	f.StringSliceVar(&tags, "tag", nil, "system tag; may be given several times")
-	switch n.name {
-	case "vm-instance":
-		f.StringArrayVar(&nics, "nic", nil, "L3 network, or l3=NAME,ip=ADDRESS,mac=MAC; once a nic, the first is the default one")
-	case "l3-network":
-		f.StringVar(&cidr, "cidr", "", "network with its range: gateway first, all other addresses free")
-		f.StringVar(&gateway, "gateway", "", "gateway, if not the first address of --cidr")
-		f.StringSliceVar(&services, "service", nil, "services of the virtual router: dhcp, dns, snat, eip, portforwarding")
-	}
-	return cmd
-}
-
-func put(o object, key, value string) {
-	if value != "" {
-		o[key] = value
-	}
-}
-
 func (s *session) actionCommand(n *noun, action string) *cobra.Command {
+	var wait string
 	cmd := &cobra.Command{
-		Use: action + " NAME|UUID", Short: action + " it, and wait until it is done", Args: cobra.ExactArgs(1),
+		Use: action + " NAME|UUID", Short: action + " it", Args: cobra.ExactArgs(1), ValidArgsFunction: s.names(n),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if _, err := time.ParseDuration(wait); wait != "" && err != nil {
+				return usagef("%s: --wait %q: want a duration such as 120s", cmd.CommandPath(), wait)
+			}
 			path, err := s.pathOf(cmd, n, args[0])
 			if err != nil {
 				return err
 			}
-			return s.call(cmd, n, http.MethodPost, path+"/actions?wait="+url.QueryEscape(s.wait), object{"action": action})
+			id := path[strings.LastIndex(path, "/")+1:]
+			if wait != "" {
+				query := url.Values{"wait": {wait}}
+				path += "/actions?" + query.Encode()
+			} else {
+				path += "/actions"
+			}
+			var o object
+			err = s.watch(cmd.Context(), s.stages(n, id), func() error {
+				return s.api.Do(cmd.Context(), http.MethodPost, path, object{"action": action}, &o)
+			})
+			if err != nil {
+				return err
+			}
+			return s.print(n, []object{o}, true)
 		},
 	}
-	cmd.Flags().StringVar(&s.wait, "wait", "120s", "how long to wait; 0 returns at once")
+	if n.name == "vm-instance" || n.name == "virtual-router" {
+		cmd.Short = map[string]string{"stop": "stop it", "start": "start it, and wait until its network serves"}[action]
+		if cmd.Short == "" {
+			cmd.Short = action + " it, and wait until its network serves again"
+		}
+		cmd.Flags().StringVar(&wait, "wait", "120s", "how long to wait; 0s returns at once")
+	}
 	return cmd
 }
 
-// call makes one call and prints the object that it answers with.
+// call makes one call on an object, or on what is below it, and prints the
+// object as it is then.
 func (s *session) call(cmd *cobra.Command, n *noun, method, path string, body any) error {
 	var o object
 	if err := s.api.Do(cmd.Context(), method, path, body, &o); err != nil {
 		return err
 	}
-	if o == nil {
-		return nil
+	if o == nil { // taking something off answers nothing: /v1/NOUN/UUID/...
+		whole := strings.Join(strings.Split(path, "/")[:4], "/")
+		if err := s.api.Do(cmd.Context(), http.MethodGet, whole, nil, &o); err != nil {
+			return err
+		}
 	}
 	return s.print(n, []object{o}, true)
 }
@@ -193,5 +200,5 @@ func (s *session) pathOf(cmd *cobra.Command, n *noun, name string) (string, erro
 		return "", err
 	}
 	id, err := s.resolve(cmd.Context(), n, name)
-	return "/v1/" + n.path + "/" + id, err
+	return "/v1/" + n.path + "/" + url.PathEscape(id), err
 }

@@ -70,9 +70,8 @@ func TestListPages(t *testing.T) {
 // else is deleted and made between the pages.
 func TestListWhileChanging(t *testing.T) {
 	s := newSite(t)
-	var uuids []string
 	for i := range 9 {
-		uuids = append(uuids, s.create("/v1/zones", object{"name": fmt.Sprint("zone-", i)}))
+		s.create("/v1/zones", object{"name": fmt.Sprint("zone-", i)})
 	}
 	for _, sort := range []string{"uuid", "name", "-name"} {
 		first := s.ok("GET", "/v1/zones?limit=4&sort="+sort, nil)

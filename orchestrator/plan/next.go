@@ -12,14 +12,16 @@ type Action string
 // The steps, in the order in which a router is made. What each does stands in
 // package reconcile.
 const (
+	Leave  Action = "leave"  // nothing of the router is on the host that it moves away from
 	Place  Action = "place"  // choose and store the host
 	Begin  Action = "begin"  // store that a new build was begun, under a new epoch
-	Token  Action = "token"  // make and store the join token of the epoch
 	Image  Action = "image"  // the template's files are on the host
+	Token  Action = "token"  // make and store the join token of the epoch
 	Config Action = "config" // the config drive is on the host
 	Define Action = "define" // the domain is defined and runs
+	Boot   Action = "boot"   // something answers at the agent's address
 	Enrol  Action = "enrol"  // the agent has a certificate of ours
-	Adopt  Action = "adopt"  // store that the build is over; drop what older ones left
+	Adopt  Action = "adopt"  // drop what older builds left; store that this one is over
 	Apply  Action = "apply"  // the agent has the newest spec
 
 	Stop    Action = "stop"    // the domain is off
@@ -31,9 +33,10 @@ const (
 func (a Action) Stage() string { return stages[a] }
 
 var stages = map[Action]string{
-	Place: "Placement", Begin: "Placement", Token: "Placement",
-	Image: "Storage", Config: "Storage",
+	Leave: "Placement", Place: "Placement", Begin: "Placement",
+	Image: "Storage", Token: "Storage", Config: "Storage",
 	Define: "Domain", Stop: "Domain", Destroy: "Domain", Forget: "Domain",
+	Boot:  "Boot",
 	Enrol: "Enrol", Adopt: "Enrol",
 	Apply: "Apply",
 }
@@ -46,6 +49,9 @@ type Observed struct {
 	Agent      AgentState
 	// AppliedHash is what the agent says it has reached.
 	AppliedHash string
+	// TokenOld: the join token of the build that was begun may not be used any
+	// more.
+	TokenOld bool
 }
 
 // AgentState is how the agent answered.
@@ -60,8 +66,9 @@ const (
 	AgentStranger AgentState = "Stranger" // it is not enrolled, or with another identity
 )
 
-// build is a router from nothing.
-var build = []Action{Token, Image, Config, Define, Enrol, Adopt, Apply}
+// build is a router from nothing. The token comes behind the image, whose
+// upload may take longer than a token is good for.
+var build = []Action{Image, Token, Config, Define, Boot, Enrol, Adopt, Apply}
 
 // Next are the actions that make the router what its row and the wanted
 // content's hash say, given what was observed. None: all is well.
@@ -76,13 +83,16 @@ func Next(r *v1.VirtualRouter, wantedHash string, o Observed) []Action {
 		return nil
 	}
 	switch {
+	case !o.HostUsable && r.HostUUID != "":
+		return append([]Action{Leave, Place, Begin}, build...)
 	case !o.HostUsable:
 		return append([]Action{Place, Begin}, build...)
-	case r.State == v1.StateCreating: // begun and not finished: go on
+	case r.State == v1.StateCreating && !o.TokenOld: // begun and not finished: go on
 		return build
-	case o.Domain != hypervisor.Running, o.Agent == AgentLost, o.Agent == AgentStranger:
+	case r.State != v1.StateRunning, o.Domain != hypervisor.Running, o.Agent == AgentLost, o.Agent == AgentStranger:
 		return append([]Action{Begin}, build...)
-	case o.AppliedHash != wantedHash || r.AppliedHash != wantedHash || r.Status != v1.Connected:
+	case o.AppliedHash != wantedHash, r.AppliedHash != wantedHash,
+		r.Status != v1.Connected && o.Agent == AgentReady: // one that is silent has nothing new to be told
 		return []Action{Apply}
 	}
 	return nil

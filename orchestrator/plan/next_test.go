@@ -21,6 +21,11 @@ func TestNext(t *testing.T) {
 	}{
 		{"all is well", func(*v1.VirtualRouter, *Observed) {}, nil},
 		{"not placed", func(r *v1.VirtualRouter, o *Observed) { o.HostUsable = false }, append([]Action{Place}, fresh...)},
+		{"its host has to be left", func(r *v1.VirtualRouter, o *Observed) { r.HostUUID, o.HostUsable = "h1", false }, append([]Action{Leave, Place}, fresh...)},
+		{"build was cut short too long ago", func(r *v1.VirtualRouter, o *Observed) { r.State, o.TokenOld = v1.StateCreating, true }, fresh},
+		{"what booted did not enrol", func(r *v1.VirtualRouter, o *Observed) { r.State, o.Agent = v1.StateUnknown, AgentSilent }, fresh},
+		{"silent, and known to be", func(r *v1.VirtualRouter, o *Observed) { r.Status, o.Agent = v1.Disconnected, AgentSilent }, nil},
+		{"back after silence", func(r *v1.VirtualRouter, o *Observed) { r.Status = v1.Disconnected }, []Action{Apply}},
 		{"build was cut short", func(r *v1.VirtualRouter, o *Observed) { r.State = v1.StateCreating }, build},
 		{"domain destroyed behind our back", func(r *v1.VirtualRouter, o *Observed) { o.Domain = hypervisor.Stopped }, fresh},
 		{"domain undefined behind our back", func(r *v1.VirtualRouter, o *Observed) { o.Domain = hypervisor.Absent }, fresh},
@@ -55,12 +60,14 @@ func TestNextConverges(t *testing.T) {
 			State:       rapid.SampledFrom([]string{v1.StateCreating, v1.StateRunning, v1.StateStopped, v1.StateCrashed, v1.StateUnknown}).Draw(t, "state"),
 			Status:      rapid.SampledFrom([]string{v1.Connected, v1.Connecting, v1.Disconnected}).Draw(t, "status"),
 			AppliedHash: rapid.SampledFrom([]string{"", "h", "old"}).Draw(t, "applied"),
+			HostUUID:    rapid.SampledFrom([]string{"", "h1"}).Draw(t, "placed"),
 		}
 		o := Observed{
 			HostUsable:  rapid.Bool().Draw(t, "host"),
 			Domain:      rapid.SampledFrom([]hypervisor.State{hypervisor.Running, hypervisor.Stopped, hypervisor.Absent, hypervisor.Crashed, hypervisor.Paused}).Draw(t, "domain"),
 			Agent:       rapid.SampledFrom([]AgentState{AgentReady, AgentLost, AgentStranger}).Draw(t, "agent"),
 			AppliedHash: rapid.SampledFrom([]string{"", "h", "old"}).Draw(t, "reached"),
+			TokenOld:    rapid.Bool().Draw(t, "token"),
 		}
 		for _, a := range Next(&r, "h", o) {
 			perform(a, &r, &o)
@@ -74,10 +81,13 @@ func TestNextConverges(t *testing.T) {
 // perform is what each action makes true.
 func perform(a Action, r *v1.VirtualRouter, o *Observed) {
 	switch a {
+	case Leave:
+		o.Domain = hypervisor.Absent
 	case Place:
-		o.HostUsable = true
+		r.HostUUID, o.HostUsable = "h2", true
 	case Begin:
 		r.State, r.Status, r.AppliedHash = v1.StateCreating, v1.Connecting, ""
+		o.TokenOld = false
 	case Define:
 		o.Domain, o.Agent, o.AppliedHash = hypervisor.Running, AgentStranger, ""
 	case Enrol:

@@ -2,11 +2,11 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
-	"github.com/sluice-nfv/sluice/api/agentv1"
 	v1 "github.com/sluice-nfv/sluice/api/v1"
 	"github.com/sluice-nfv/sluice/orchestrator/agentlink"
 	"github.com/sluice-nfv/sluice/orchestrator/hypervisor"
@@ -18,19 +18,25 @@ import (
 // do is what each action does. All are idempotent: the store is written before
 // an effect, and an effect that is there already is left alone.
 var do = map[plan.Action]func(*call, context.Context) error{
+	plan.Leave:   (*call).leave,
 	plan.Place:   (*call).place,
 	plan.Begin:   (*call).begin,
-	plan.Token:   (*call).token,
 	plan.Image:   (*call).image,
+	plan.Token:   (*call).token,
 	plan.Config:  (*call).config,
 	plan.Define:  (*call).define,
+	plan.Boot:    (*call).boot,
 	plan.Enrol:   (*call).enrol,
 	plan.Adopt:   (*call).adopt,
 	plan.Apply:   (*call).apply,
 	plan.Stop:    (*call).stop,
-	plan.Destroy: (*call).destroy,
+	plan.Destroy: (*call).clear,
 	plan.Forget:  (*call).forget,
 }
+
+// errSuperseded ends the actions without a failure: what was planned is not
+// what is wanted any more.
+var errSuperseded = errors.New("superseded by a newer wish")
 
 // call is one action on a router, with the newest view and row.
 type call struct {
@@ -41,31 +47,60 @@ type call struct {
 	progress *progress
 }
 
+// update changes the row, unless the router is to be built anew meanwhile:
+// what was done then says nothing about the next build.
+func (c *call) update(ctx context.Context, change func(r *v1.VirtualRouter, now time.Time)) error {
+	superseded := false
+	err := c.worker.update(ctx, func(r *v1.VirtualRouter, now time.Time) {
+		if superseded = r.Epoch != c.row.Epoch; !superseded {
+			change(r, now)
+		}
+	})
+	if superseded {
+		return errSuperseded
+	}
+	return err
+}
+
 func (c *call) place(ctx context.Context) error {
+	chosen := ""
 	_, err := c.Store.Update(ctx, func(tx *model.Tx) error {
 		row := model.Get[v1.VirtualRouter](tx.View, c.uuid)
-		if row == nil {
-			return nil
+		if row == nil || row.Epoch != c.row.Epoch {
+			return errSuperseded
 		}
 		host, err := placement.Choose(tx.View, row)
 		if err != nil {
 			return err
 		}
-		next := model.Copy(row)
-		next.HostUUID, next.ClusterUUID = host, model.Get[v1.Host](tx.View, host).ClusterUUID
-		tx.Save(next)
-		return nil
+		chosen = host
+		_, err = model.PlaceRouter(tx, c.uuid, host)
+		return err
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	select { // after the server's start Connected tells of the time before it
+	case <-c.hosts.settled(chosen):
+	case <-ctx.Done():
+	}
+	return ctx.Err()
 }
 
+// begin starts a build. What the stages of the former one were like says
+// nothing about this one; why it failed is kept to be read.
 func (c *call) begin(ctx context.Context) error {
+	c.builds.begin(time.Now())
 	return c.update(ctx, func(r *v1.VirtualRouter, now time.Time) {
+		ready := v1.Condition{Type: readyCondition, Status: v1.Unknown, Reason: "Building", Since: now}
+		if last := condition(r, readyCondition); last.Status == v1.False {
+			ready.Message = "last time: " + last.Message
+		}
 		r.Epoch++
 		r.State, r.Status = v1.StateCreating, v1.Connecting
 		r.AppliedGeneration, r.AppliedHash, r.BootID = 0, "", ""
+		r.Conditions = []v1.Condition{ready}
 		c.progress.record(r, now)
-		setCondition(r, v1.Condition{Type: readyCondition, Status: v1.Unknown, Reason: "Building", Since: now})
 	})
 }
 
@@ -85,12 +120,17 @@ func (c *call) image(ctx context.Context) error {
 	return nil
 }
 
+// define makes the domain. Its bridges are looked after first: somebody may
+// have removed one since the host connected.
 func (c *call) define(ctx context.Context) error {
 	img, hv, err := c.template()
 	if err != nil {
 		return err
 	}
-	d, err := plan.Domain(c.view, c.row, img)
+	if err := c.realizeFor(ctx, c.row); err != nil {
+		return err
+	}
+	d, err := plan.Domain(c.Store.View(), c.row, img)
 	if err != nil {
 		return err
 	}
@@ -98,146 +138,48 @@ func (c *call) define(ctx context.Context) error {
 	return hv.EnsureDomain(ctx, d)
 }
 
-// enrol waits for the agent, and says what the console showed if it never came.
+// enrol gives the agent its certificate, against the token of this build.
 func (c *call) enrol(ctx context.Context) error {
-	t, err := c.target(ctx)
+	addr, err := plan.AgentAddress(c.row)
 	if err != nil {
 		return err
 	}
-	waitCtx, cancel := context.WithTimeout(ctx, c.BootTimeout)
-	defer cancel()
-	began := time.Now()
-	err = c.Agents.WaitReachable(waitCtx, t)
-	if err == nil {
-		err = c.Agents.Enrol(waitCtx, t)
-	}
+	token, err := c.readToken(ctx, c.row)
 	if err != nil {
-		return fmt.Errorf("its agent at %s did not enrol within %.1fs of its start: %w; the console ends with %q; look at it with `virsh console %s`, it is built anew now",
-			t.Addr, time.Since(began).Seconds(), err, c.consoleTail(ctx), plan.DomainName(c.uuid))
+		return err
+	}
+	if token.old(time.Now()) {
+		return fmt.Errorf("its join token was made at %s, more than %s ago, and is not taken any more; it is built anew now", token.Made.Format(time.RFC3339), tokenLife)
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.BootTimeout)
+	defer cancel()
+	if err := c.Agents.Enrol(ctx, agentlink.Target{RouterUUID: c.uuid, Addr: addr, JoinToken: token.Secret}); err != nil {
+		return fmt.Errorf("its agent at %s did not enrol: %w; the console ends with %q; it is built anew now", addr, err, c.consoleTail(ctx))
 	}
 	return nil
 }
 
-func (c *call) consoleTail(ctx context.Context) string {
-	hv, err := c.hosts.get(c.row.HostUUID)
-	if err != nil {
-		return ""
-	}
-	b, err := hv.ConsoleTail(ctx, c.uuid, 300)
-	if err != nil {
-		return err.Error()
-	}
-	return strings.TrimSpace(string(b))
-}
-
-// adopt ends the build. The token is spent, so it goes.
+// adopt ends the build. What it and older ones leave behind goes first: once
+// the row says Running nobody looks for it any more.
 func (c *call) adopt(ctx context.Context) error {
-	if err := c.update(ctx, func(r *v1.VirtualRouter, now time.Time) {
-		r.State = v1.StateRunning
-		c.progress.record(r, now)
-	}); err != nil {
-		return err
-	}
-	if err := c.Store.Private().Delete(ctx, tokenKey(c.row)); err != nil {
-		return err
-	}
 	hv, err := c.hosts.get(c.row.HostUUID)
 	if err != nil {
 		return err
 	}
-	return c.deleteVolumes(ctx, hv, func(name string) bool {
+	err = c.deleteVolumes(ctx, hv, func(name string) bool {
 		return name != plan.ConfigVolume(c.row) && name != plan.DiskVolume(c.row)
 	})
-}
-
-// apply decides on a generation, stores it, pushes it, and stores what was reached.
-func (c *call) apply(ctx context.Context) error {
-	spec, err := c.decide(ctx)
 	if err != nil {
 		return err
 	}
-	t, err := c.target(ctx)
-	if err != nil {
+	if err := c.Store.Private().Delete(ctx, tokenKey(c.uuid)); err != nil {
 		return err
 	}
-	status, err := c.Agents.PushSpec(ctx, t, spec)
-	if err != nil {
-		return fmt.Errorf("push generation %d to its agent at %s: %w", spec.Generation, t.Addr, err)
-	}
-	if status.AppliedHash != spec.Hash {
-		return fmt.Errorf("generation %d was accepted but not reached: %s; see `sluice virtual-router explain %s`", spec.Generation, faults(status), c.row.Name)
-	}
+	c.silent = time.Time{} // a former agent's silence is not this one's
 	return c.update(ctx, func(r *v1.VirtualRouter, now time.Time) {
-		r.AppliedGeneration, r.AppliedHash = spec.Generation, spec.Hash
-		r.Status, r.BootID, r.AgentVersion = v1.Connected, status.BootID, status.AgentVersion
-		c.progress.done(plan.Apply, now)
+		r.State = v1.StateRunning
 		c.progress.record(r, now)
-		setCondition(r, c.progress.ready(now))
 	})
-}
-
-// decide stores a new generation if the content is a new one.
-func (c *call) decide(ctx context.Context) (agentv1.RouterSpec, error) {
-	var spec agentv1.RouterSpec
-	_, err := c.Store.Update(ctx, func(tx *model.Tx) error {
-		row := model.Get[v1.VirtualRouter](tx.View, c.uuid)
-		if row == nil {
-			return v1.NotFound("virtual-router", c.uuid)
-		}
-		content, err := plan.Content(tx.View, row, c.Services)
-		if err != nil {
-			return err
-		}
-		hash := content.Hash()
-		if hash != row.DesiredHash {
-			row = model.Copy(row)
-			row.DesiredHash, row.DesiredGeneration = hash, row.DesiredGeneration+1
-			tx.Save(row)
-		}
-		spec = agentv1.RouterSpec{
-			Version: agentv1.SpecVersion, RouterUUID: row.UUID, Generation: row.DesiredGeneration,
-			Hash: hash, Fence: c.fence, Content: content,
-		}
-		return nil
-	})
-	return spec, err
-}
-
-func (c *call) stop(ctx context.Context) error {
-	hv, err := c.hosts.get(c.row.HostUUID)
-	if err != nil {
-		return err
-	}
-	if err := hv.StopDomain(ctx, c.uuid); err != nil {
-		return err
-	}
-	return c.update(ctx, func(r *v1.VirtualRouter, now time.Time) {
-		r.State, r.Status, r.AppliedHash = v1.StateStopped, v1.Disconnected, ""
-		setCondition(r, v1.Condition{Type: readyCondition, Status: v1.False, Reason: "Stopped", Message: "router " + r.Name + " was stopped", Since: now})
-	})
-}
-
-func (c *call) destroy(ctx context.Context) error {
-	if c.row.HostUUID == "" { // never placed: nothing was made
-		return nil
-	}
-	hv, err := c.hosts.get(c.row.HostUUID)
-	if err != nil {
-		return err
-	}
-	c.Agents.Forget(c.uuid)
-	if err := hv.DeleteDomain(ctx, c.uuid); err != nil {
-		return err
-	}
-	return c.deleteVolumes(ctx, hv, func(string) bool { return true })
-}
-
-func (c *call) forget(ctx context.Context) error {
-	if err := c.Store.Private().Delete(ctx, tokenKey(c.row)); err != nil {
-		return err
-	}
-	_, err := c.Store.Update(ctx, func(tx *model.Tx) error { return model.ForgetRouter(tx, c.uuid) })
-	return err
 }
 
 // deleteVolumes removes the router's volumes that a predicate chooses.
@@ -264,23 +206,4 @@ func (c *call) template() (*v1.Image, hypervisor.Hypervisor, error) {
 	}
 	hv, err := c.hosts.get(c.row.HostUUID)
 	return img, hv, err
-}
-
-func (c *call) target(ctx context.Context) (agentlink.Target, error) {
-	addr, err := plan.AgentAddress(c.row)
-	if err != nil {
-		return agentlink.Target{}, err
-	}
-	token, _, err := c.Store.Private().Get(ctx, tokenKey(c.row))
-	return agentlink.Target{RouterUUID: c.uuid, Addr: addr, JoinToken: string(token)}, err
-}
-
-func faults(s agentv1.RouterStatus) string {
-	var out []string
-	for name, service := range s.Services {
-		if !service.Ready {
-			out = append(out, name+": "+service.Error)
-		}
-	}
-	return strings.Join(out, "; ")
 }

@@ -34,12 +34,25 @@ func setCondition(r *v1.VirtualRouter, c v1.Condition) {
 	r.Conditions[i] = c
 }
 
+// settle drops failures of the past: called where all is well again.
+func settle(r *v1.VirtualRouter) {
+	r.Conditions = slices.DeleteFunc(r.Conditions, func(c v1.Condition) bool {
+		return c.Type != readyCondition && c.Status != v1.True
+	})
+}
+
+// failedSuffix ends the reason of a router that is not Ready; the stage stands
+// before it.
+const failedSuffix = "Failed"
+
 // progress collects how long each stage took, to be stored with the next
 // write: one write a stage would cost a disk flush each.
 type progress struct {
-	began time.Time
-	took  map[string]time.Duration
-	order []string
+	began   time.Time
+	took    map[string]time.Duration
+	order   []string
+	stage   string    // of the action at work; empty between two
+	started time.Time // of the action at work
 }
 
 func newProgress(actions []plan.Action) *progress {
@@ -52,14 +65,28 @@ func newProgress(actions []plan.Action) *progress {
 	return p
 }
 
-func (p *progress) done(a plan.Action, started time.Time) {
-	p.took[a.Stage()] += time.Since(started)
+func (p *progress) start(a plan.Action) { p.stage, p.started = a.Stage(), time.Now() }
+
+func (p *progress) done() {
+	p.took[p.stage] += time.Since(p.started)
+	p.stage = ""
 }
 
-// record writes the stages that are over into the row's conditions.
+// failed ends the action at work; its stage is not one of those that are over.
+func (p *progress) failed() {
+	delete(p.took, p.stage)
+	p.stage = ""
+}
+
+// record writes the stages that are over into the row's conditions. The one of
+// the action at work counts as over: who records is at its end.
 func (p *progress) record(r *v1.VirtualRouter, now time.Time) {
 	for _, stage := range p.order {
-		if took, ok := p.took[stage]; ok {
+		took, ok := p.took[stage]
+		if stage == p.stage {
+			took, ok = took+time.Since(p.started), true
+		}
+		if ok {
 			setCondition(r, v1.Condition{Type: stage, Status: v1.True, Reason: "Done", Since: now, DurationMs: took.Milliseconds()})
 		}
 	}

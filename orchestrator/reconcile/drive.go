@@ -3,8 +3,6 @@ package reconcile
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -15,7 +13,6 @@ import (
 	"github.com/diskfs/go-diskfs/filesystem/iso9660"
 
 	"github.com/sluice-nfv/sluice/api/agentv1"
-	v1 "github.com/sluice-nfv/sluice/api/v1"
 	"github.com/sluice-nfv/sluice/orchestrator/plan"
 )
 
@@ -23,28 +20,17 @@ import (
 // known by name and size. 1 MiB holds some thousand times the bootstrap.
 const driveSize = 1 << 20
 
-// tokenKey is where the join token of a router's build is kept.
-func tokenKey(r *v1.VirtualRouter) string { return fmt.Sprintf("join-token/%s/%d", r.UUID, r.Epoch) }
-
-// token makes the join token of this build, once.
-func (c *call) token(ctx context.Context) error {
-	secret := make([]byte, 32)
-	_, _ = rand.Read(secret) // never fails (crypto/rand)
-	_, err := c.Store.Private().PutOnce(ctx, tokenKey(c.row), []byte(base64.RawURLEncoding.EncodeToString(secret)))
-	return err
-}
-
 // config uploads the config drive of this build.
 func (c *call) config(ctx context.Context) error {
 	hv, err := c.hosts.get(c.row.HostUUID)
 	if err != nil {
 		return err
 	}
-	token, ok, err := c.Store.Private().Get(ctx, tokenKey(c.row))
-	if err != nil || !ok {
-		return fmt.Errorf("read join token: found %t: %w", ok, err)
+	token, err := c.readToken(ctx, c.row)
+	if err != nil {
+		return err
 	}
-	b, err := plan.Bootstrap(c.view, c.row, c.OrchestratorCA, string(token))
+	b, err := plan.Bootstrap(c.view, c.row, c.OrchestratorCA, token.Secret)
 	if err != nil {
 		return err
 	}

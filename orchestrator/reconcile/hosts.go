@@ -12,8 +12,12 @@ import (
 	"github.com/sluice-nfv/sluice/orchestrator/model"
 )
 
-// hostRetry is the pause between attempts to reach a host.
-const hostRetry = 2 * time.Second
+// hostRetry is the pause between attempts to reach a host, and bridgesEvery how
+// often the bridges of a connected one are looked after.
+const (
+	hostRetry    = 2 * time.Second
+	bridgesEvery = 15 * time.Second
+)
 
 // hosts keeps one connection to each host.
 type hosts struct {
@@ -31,6 +35,8 @@ type hostLink struct {
 	news   chan struct{}
 	hv     hypervisor.Hypervisor // nil until reached
 	err    error                 // why not
+	once   sync.Once
+	tried  chan struct{} // closed when the first attempt is over
 }
 
 func newHosts(r *Reconciler) *hosts { return &hosts{r: r, by: map[string]*hostLink{}} }
@@ -45,7 +51,7 @@ func (h *hosts) sync(view *model.View) {
 			ctx, cancel := context.WithCancel(h.r.ctx)
 			link = &hostLink{
 				hosts: h, uuid: row.UUID, log: h.r.Log.With("host", row.UUID), cancel: cancel,
-				news: make(chan struct{}, 1), err: fmt.Errorf("not connected yet"),
+				news: make(chan struct{}, 1), tried: make(chan struct{}), err: fmt.Errorf("not connected yet"),
 			}
 			h.by[row.UUID] = link
 			h.r.wg.Go(func() { link.run(ctx) })
@@ -75,6 +81,29 @@ func (h *hosts) get(uuid string) (hypervisor.Hypervisor, error) {
 	return link.hv, nil
 }
 
+// pending reports whether the first attempt to reach a host is still being
+// made: as after the server's start, when nothing is known of it yet.
+func (h *hosts) pending(uuid string) bool {
+	select {
+	case <-h.settled(uuid):
+		return false
+	default:
+		return true
+	}
+}
+
+// settled is closed when a host is not pending.
+func (h *hosts) settled(uuid string) <-chan struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if link := h.by[uuid]; link != nil {
+		return link.tried
+	}
+	none := make(chan struct{})
+	close(none)
+	return none
+}
+
 func (h *hosts) close() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -92,9 +121,11 @@ func (l *hostLink) run(ctx context.Context) {
 		if row == nil {
 			return
 		}
-		hv, err := l.connect(ctx, row)
+		hv, info, err := l.connect(ctx, row)
 		l.set(hv, err)
 		if err == nil {
+			// Only now: who reads Connected may use the connection at once.
+			l.record(ctx, v1.Connected, nil, info)
 			err = l.watch(ctx, hv)
 			l.set(nil, err)
 			_ = hv.Close()
@@ -104,6 +135,7 @@ func (l *hostLink) run(ctx context.Context) {
 		}
 		l.log.Warn("host is not connected", "err", err)
 		l.record(ctx, v1.Disconnected, err, hypervisor.HostInfo{})
+		l.observeRouters()
 		select {
 		case <-ctx.Done():
 		case <-time.After(hostRetry):
@@ -115,29 +147,34 @@ func (l *hostLink) set(hv hypervisor.Hypervisor, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.hv, l.err = hv, err
+	l.once.Do(func() { close(l.tried) })
 }
 
 // connect reaches the hypervisor and makes every L2 network of the host's
 // cluster real there; only then does the host count as Connected.
-func (l *hostLink) connect(ctx context.Context, row *v1.Host) (hypervisor.Hypervisor, error) {
+func (l *hostLink) connect(ctx context.Context, row *v1.Host) (hypervisor.Hypervisor, hypervisor.HostInfo, error) {
+	var info hypervisor.HostInfo
 	cluster := model.Get[v1.Cluster](l.r.Store.View(), row.ClusterUUID)
 	if cluster == nil {
-		return nil, v1.NotFound("cluster", row.ClusterUUID)
+		return nil, info, v1.NotFound("cluster", row.ClusterUUID)
 	}
 	hv, err := l.r.Open(ctx, row.LibvirtURI, cluster.HypervisorType)
 	if err != nil {
-		return nil, err
+		return nil, info, err
 	}
-	info, err := hv.Info(ctx)
-	if err == nil {
-		err = l.realizeAll(ctx)
-	}
-	if err != nil {
+	if info, err = l.prepare(ctx, hv); err != nil {
 		_ = hv.Close()
-		return nil, err
+		return nil, info, err
 	}
-	l.record(ctx, v1.Connected, nil, info)
-	return hv, nil
+	return hv, info, nil
+}
+
+func (l *hostLink) prepare(ctx context.Context, hv hypervisor.Hypervisor) (hypervisor.HostInfo, error) {
+	info, err := hv.Info(ctx)
+	if err != nil {
+		return info, err
+	}
+	return info, l.realizeAll(ctx)
 }
 
 // watch follows what happens on the host. It returns only when the events end.
@@ -146,45 +183,70 @@ func (l *hostLink) watch(ctx context.Context, hv hypervisor.Hypervisor) error {
 	if err != nil {
 		return err
 	}
-	connected := true
+	tick := time.NewTicker(bridgesEvery)
+	defer tick.Stop()
+	connected, attached := true, ""
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-l.news: // an L2 network may have been attached meanwhile
-			if err := l.realizeAll(ctx); err != nil {
-				l.log.Warn("realize L2 networks", "err", err)
+			now := l.attached()
+			if !connected || now == attached {
+				continue
+			}
+			if attached = now; !l.realized(ctx) {
+				attached = "" // again at the next news
+			}
+		case <-tick.C:
+			if connected {
+				l.realized(ctx)
+			} else {
+				connected = l.relist(ctx, hv)
 			}
 		case e, ok := <-events:
 			if !ok {
 				return fmt.Errorf("events of the host ended")
 			}
-			l.handle(ctx, hv, e, &connected)
+			switch e.Kind {
+			case hypervisor.EventDomain:
+				l.r.observe(e.Domain.UUID)
+			case hypervisor.EventLost:
+				connected = false
+				l.record(ctx, v1.Disconnected, fmt.Errorf("%s", e.Reason), hypervisor.HostInfo{})
+			case hypervisor.EventRelist:
+				connected = l.relist(ctx, hv)
+			}
 		}
 	}
 }
 
-func (l *hostLink) handle(ctx context.Context, hv hypervisor.Hypervisor, e hypervisor.Event, connected *bool) {
-	switch e.Kind {
-	case hypervisor.EventDomain:
-		l.r.observe(e.Domain.UUID)
-	case hypervisor.EventLost:
-		*connected = false
-		l.record(ctx, v1.Disconnected, fmt.Errorf("%s", e.Reason), hypervisor.HostInfo{})
-	case hypervisor.EventRelist:
-		if !*connected {
-			info, err := hv.Info(ctx)
-			if err != nil {
-				l.log.Warn("read host", "err", err)
-				return
-			}
-			l.record(ctx, v1.Connected, nil, info)
-			*connected = true
-		}
-		for router := range model.Related[v1.VirtualRouter](l.r.Store.View(), model.RoutersOfHost, l.uuid) {
-			l.r.observe(router.UUID)
-		}
+// relist brings everything about the host up to date. It may have been
+// restarted, and its bridges with it.
+func (l *hostLink) relist(ctx context.Context, hv hypervisor.Hypervisor) bool {
+	info, err := l.prepare(ctx, hv)
+	if err != nil {
+		l.log.Warn("host is not connected", "err", err)
+		l.record(ctx, v1.Disconnected, err, hypervisor.HostInfo{})
+		return false
 	}
+	l.record(ctx, v1.Connected, nil, info)
+	l.observeRouters()
+	return true
+}
+
+func (l *hostLink) observeRouters() {
+	for router := range model.Related[v1.VirtualRouter](l.r.Store.View(), model.RoutersOfHost, l.uuid) {
+		l.r.observe(router.UUID)
+	}
+}
+
+func (l *hostLink) realized(ctx context.Context) bool {
+	err := l.realizeAll(ctx)
+	if err != nil && ctx.Err() == nil {
+		l.log.Warn("realize L2 networks", "err", err)
+	}
+	return err == nil
 }
 
 // record stores what the host is like now, if that is news.

@@ -41,6 +41,9 @@ func (r *Reconciler) InspectImage(_ context.Context, req *v1.CreateImage) (*v1.I
 	if format == "" {
 		format = "direct"
 	}
+	if format != "direct" && format != "qcow2" {
+		return nil, v1.Invalid("invalid-format", "image %s: format %q is neither direct nor qcow2", req.Name, format)
+	}
 	img := &v1.Image{
 		Meta:   v1.Meta{UUID: req.UUID, Name: req.Name, Description: req.Description, SystemTags: req.SystemTags},
 		Format: format, Source: filepath.Clean(req.Source), State: v1.Enabled,

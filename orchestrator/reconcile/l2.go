@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	v1 "github.com/sluice-nfv/sluice/api/v1"
 	"github.com/sluice-nfv/sluice/orchestrator/model"
@@ -14,6 +15,8 @@ import (
 // then stores the attachment. A failure on one host names it, and undoes the
 // rest. A host that connects later is brought up to date then.
 func (r *Reconciler) AttachL2(ctx context.Context, l2uuid, cluster string) error {
+	r.bridges.Lock()
+	defer r.bridges.Unlock()
 	view := r.Store.View()
 	if err := model.CheckAttachL2(view, l2uuid, cluster); err != nil {
 		return err
@@ -26,19 +29,21 @@ func (r *Reconciler) AttachL2(ctx context.Context, l2uuid, cluster string) error
 		}
 		bridge, err := r.L2s.Realize(ctx, l2)
 		if err != nil {
-			return errors.Join(onHost(host, l2, err), r.unrealize(ctx, l2, made))
+			return errors.Join(onHost(host, l2, err), r.undo(ctx, l2, made))
 		}
 		made = append(made, v1.Realization{HostUUID: host.UUID, Bridge: bridge})
 	}
 	_, err := r.Store.Update(ctx, func(tx *model.Tx) error { return model.AttachL2(tx, l2uuid, cluster, made) })
 	if err != nil {
-		return errors.Join(err, r.unrealize(ctx, l2, made))
+		return errors.Join(err, r.undo(ctx, l2, made))
 	}
 	return nil
 }
 
 // DetachL2 stores that an L2 network leaves a cluster and removes its bridges there.
 func (r *Reconciler) DetachL2(ctx context.Context, l2uuid, cluster string) error {
+	r.bridges.Lock()
+	defer r.bridges.Unlock()
 	before := model.Get[v1.L2Network](r.Store.View(), l2uuid)
 	if _, err := r.Store.Update(ctx, func(tx *model.Tx) error { return model.DetachL2(tx, l2uuid, cluster) }); err != nil || before == nil {
 		return err
@@ -49,6 +54,8 @@ func (r *Reconciler) DetachL2(ctx context.Context, l2uuid, cluster string) error
 
 // DeleteL2 deletes an L2 network with its L3 networks and removes its bridges.
 func (r *Reconciler) DeleteL2(ctx context.Context, l2uuid string) error {
+	r.bridges.Lock()
+	defer r.bridges.Unlock()
 	before := model.Get[v1.L2Network](r.Store.View(), l2uuid)
 	if _, err := r.Store.Update(ctx, func(tx *model.Tx) error { return model.DeleteL2Network(tx, l2uuid) }); err != nil || before == nil {
 		return err
@@ -67,14 +74,23 @@ func left(before, after *v1.L2Network) []v1.Realization {
 	return out
 }
 
-// unrealize removes bridges. Hosts on the orchestrator's own machine share
-// them, so the last one out removes it.
+// undo is unrealize also when the caller's patience is over.
+func (r *Reconciler) undo(ctx context.Context, l2 *v1.L2Network, made []v1.Realization) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	return r.unrealize(ctx, l2, made)
+}
+
+// unrealize removes bridges. All hosts' bridges are on the orchestrator's own
+// machine, so those that are recorded for another host or network stay.
 func (r *Reconciler) unrealize(ctx context.Context, l2 *v1.L2Network, from []v1.Realization) error {
 	if len(from) == 0 {
 		return nil
 	}
-	if row := model.Get[v1.L2Network](r.Store.View(), l2.UUID); row != nil && len(row.Realizations) > 0 {
-		return nil
+	for other := range model.List[v1.L2Network](r.Store.View()) {
+		if slices.ContainsFunc(other.Realizations, func(real v1.Realization) bool { return real.Bridge == from[0].Bridge }) {
+			return nil
+		}
 	}
 	if err := r.L2s.Unrealize(ctx, l2); err != nil {
 		return fmt.Errorf("remove bridge %s of L2 network %s: %w", from[0].Bridge, l2.Name, err)
@@ -82,25 +98,59 @@ func (r *Reconciler) unrealize(ctx context.Context, l2 *v1.L2Network, from []v1.
 	return nil
 }
 
+// attached stands for the L2 networks of the host's cluster and their bridges:
+// it changes when one of them does.
+func (l *hostLink) attached() string {
+	view := l.r.Store.View()
+	host := model.Get[v1.Host](view, l.uuid)
+	if host == nil {
+		return ""
+	}
+	s := " "
+	for l2 := range model.List[v1.L2Network](view) {
+		if slices.Contains(l2.AttachedClusterUUIDs, host.ClusterUUID) {
+			s += fmt.Sprint(l2.UUID, l2.Revision, " ")
+		}
+	}
+	return s
+}
+
 // realizeAll brings a host up to date with the L2 networks of its cluster:
 // missing bridges are made, also those that somebody removed.
 func (l *hostLink) realizeAll(ctx context.Context) error {
-	view := l.r.Store.View()
-	host := model.Get[v1.Host](view, l.uuid)
+	return l.r.realizeOn(ctx, l.uuid, func(*v1.L2Network) bool { return true })
+}
+
+// realizeFor does it for the networks of a router, on its host.
+func (r *Reconciler) realizeFor(ctx context.Context, row *v1.VirtualRouter) error {
+	of := map[string]bool{}
+	for _, uuid := range model.RouterL3s(row) {
+		if l3 := model.Get[v1.L3Network](r.Store.View(), uuid); l3 != nil {
+			of[l3.L2NetworkUUID] = true
+		}
+	}
+	return r.realizeOn(ctx, row.HostUUID, func(l2 *v1.L2Network) bool { return of[l2.UUID] })
+}
+
+func (r *Reconciler) realizeOn(ctx context.Context, hostUUID string, choose func(*v1.L2Network) bool) error {
+	r.bridges.Lock()
+	defer r.bridges.Unlock()
+	view := r.Store.View()
+	host := model.Get[v1.Host](view, hostUUID)
 	if host == nil {
 		return nil
 	}
 	var errs []error
 	for l2 := range model.List[v1.L2Network](view) {
-		if !slices.Contains(l2.AttachedClusterUUIDs, host.ClusterUUID) {
+		if !slices.Contains(l2.AttachedClusterUUIDs, host.ClusterUUID) || !choose(l2) {
 			continue
 		}
-		if known(l2, l.uuid) && l.r.L2s.Check(ctx, l2) == nil {
+		if known(l2, hostUUID) && r.L2s.Check(ctx, l2) == nil {
 			continue
 		}
-		bridge, err := l.r.L2s.Realize(ctx, l2)
+		bridge, err := r.L2s.Realize(ctx, l2)
 		if err == nil {
-			err = l.recordBridge(ctx, l2.UUID, bridge)
+			err = r.recordBridge(ctx, hostUUID, l2.UUID, bridge)
 		}
 		if err != nil {
 			errs = append(errs, onHost(host, l2, err))
@@ -113,9 +163,9 @@ func known(l2 *v1.L2Network, host string) bool {
 	return slices.ContainsFunc(l2.Realizations, func(real v1.Realization) bool { return real.HostUUID == host })
 }
 
-func (l *hostLink) recordBridge(ctx context.Context, l2uuid, bridge string) error {
-	_, err := l.r.Store.Update(ctx, func(tx *model.Tx) error {
-		return model.RealizeL2(tx, l2uuid, []v1.Realization{{HostUUID: l.uuid, Bridge: bridge}})
+func (r *Reconciler) recordBridge(ctx context.Context, host, l2uuid, bridge string) error {
+	_, err := r.Store.Update(ctx, func(tx *model.Tx) error {
+		return model.RealizeL2(tx, l2uuid, []v1.Realization{{HostUUID: host, Bridge: bridge}})
 	})
 	return err
 }

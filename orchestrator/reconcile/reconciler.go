@@ -66,6 +66,9 @@ type Reconciler struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 	hosts  *hosts
+	// bridges: one at a time makes or removes bridges and records that, or a
+	// detach would remove what an attach beside it has just found.
+	bridges sync.Mutex
 
 	mu      sync.Mutex
 	workers map[string]*worker // by router UUID
@@ -138,6 +141,26 @@ func (r *Reconciler) retire(uuid string) {
 
 // observe makes a router's worker look at the world soon, not only at the store.
 func (r *Reconciler) observe(uuid string) { r.with(uuid, (*worker).lookAgain) }
+
+// believed waits until the row of a router can be believed, or is gone.
+func (r *Reconciler) believed(ctx context.Context, uuid string) {
+	for ctx.Err() == nil && model.Get[v1.VirtualRouter](r.Store.View(), uuid) != nil {
+		r.mu.Lock()
+		w := r.workers[uuid]
+		r.mu.Unlock()
+		if w != nil {
+			select {
+			case <-w.judged:
+			case <-ctx.Done():
+			}
+			return
+		}
+		select { // dispatch is about to make it
+		case <-time.After(2 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
+}
 
 // ask makes a router's worker try at once, also while it pauses after a failure.
 func (r *Reconciler) ask(uuid string) { r.with(uuid, (*worker).ask) }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
+	"strings"
 
 	"github.com/sluice-nfv/sluice/api/agentv1"
 	v1 "github.com/sluice-nfv/sluice/api/v1"
@@ -13,28 +13,44 @@ import (
 	"github.com/sluice-nfv/sluice/orchestrator/plan"
 )
 
+// hostPatience is how long a host that could not be reached at the last
+// attempt is given: the pause between two, and time for the next one.
+const hostPatience = 3 * hostRetry
+
 // WaitHost waits until a host is connected, or an attempt to reach it failed.
 func (r *Reconciler) WaitHost(ctx context.Context, uuid string) error {
-	began := now()
-	return r.wait(ctx, "host "+uuid, func(view *model.View) (bool, error) {
-		host := model.Get[v1.Host](view, uuid)
-		switch {
-		case host == nil:
-			return false, v1.NotFound("host", uuid)
-		case host.Status == v1.Connected:
-			return true, nil
-		case len(host.Conditions) > 0 && host.Conditions[0].Status == v1.False && host.Conditions[0].Since.After(began):
-			return false, v1.Unavailable("hypervisor-unreachable", "host %s: %s", host.Name, host.Conditions[0].Message).On(uuid)
+	patience, cancel := context.WithTimeout(ctx, hostPatience)
+	defer cancel()
+	failure := func(view *model.View) (c v1.Condition) {
+		if host := model.Get[v1.Host](view, uuid); host != nil && len(host.Conditions) > 0 && host.Conditions[0].Status == v1.False {
+			c = host.Conditions[0]
 		}
-		return false, nil
-	})
+		return c
+	}
+	known := failure(r.Store.View())
+	attempt := func(view *model.View) (bool, error) {
+		host := model.Get[v1.Host](view, uuid)
+		if host == nil {
+			return false, v1.NotFound("host", uuid)
+		}
+		if c := failure(view); c.Status == v1.False && (!c.Since.Equal(known.Since) || patience.Err() != nil) {
+			return false, v1.Unavailable("hypervisor-unreachable", "host %s: %s", host.Name, c.Message).On(uuid)
+		}
+		return host.Status == v1.Connected, nil
+	}
+	// A failure that stays the same is stored once, so no news may come.
+	if err := r.Store.Wait(patience, attempt); !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return r.wait(ctx, "host "+uuid, attempt)
 }
 
 // WaitRouter waits until a router is what the newest view wants of it, or an
-// attempt that ended after the call began has failed.
+// attempt has failed since the call began.
 func (r *Reconciler) WaitRouter(ctx context.Context, uuid string) error {
-	began := now().Add(-time.Millisecond) // stored times are cut to milliseconds
+	known := failureOf(model.Get[v1.VirtualRouter](r.Store.View(), uuid))
 	r.ask(uuid)
+	r.believed(ctx, uuid)
 	return r.wait(ctx, "virtual router "+uuid, func(view *model.View) (bool, error) {
 		row := model.Get[v1.VirtualRouter](view, uuid)
 		if row == nil {
@@ -43,21 +59,27 @@ func (r *Reconciler) WaitRouter(ctx context.Context, uuid string) error {
 		if ok, err := r.serving(view, row); ok || err != nil {
 			return ok, err
 		}
-		if c := condition(row, readyCondition); c.Status == v1.False && c.Since.After(began) {
+		if c := failureOf(row); !c.Since.Equal(known.Since) && !c.Since.IsZero() {
 			return false, v1.Unavailable("router-failed", "stage %s: %s; it is tried again, and so is a repeated call", stageOf(row), c.Message).On(uuid)
 		}
 		return false, nil
 	})
 }
 
+// failureOf is the condition of a router that failed; the zero one if it did not.
+func failureOf(row *v1.VirtualRouter) v1.Condition {
+	if row == nil {
+		return v1.Condition{}
+	}
+	if c := condition(row, readyCondition); strings.HasSuffix(c.Reason, failedSuffix) {
+		return c
+	}
+	return v1.Condition{}
+}
+
 // stageOf is the stage that failed last.
 func stageOf(row *v1.VirtualRouter) string {
-	for _, c := range row.Conditions {
-		if c.Type != readyCondition && c.Status == v1.False {
-			return c.Type
-		}
-	}
-	return "unknown"
+	return strings.TrimSuffix(condition(row, readyCondition).Reason, failedSuffix)
 }
 
 // serving reports whether the router is as wanted by the view.

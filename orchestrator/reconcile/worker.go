@@ -3,7 +3,10 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"slices"
+	"sync"
 	"time"
 
 	v1 "github.com/sluice-nfv/sluice/api/v1"
@@ -30,20 +33,29 @@ type worker struct {
 	silent   time.Time     // since when the agent has not answered; zero: it does
 	seen     plan.Observed // the last observation
 	fresh    bool          // seen can be relied on
+	urgent   bool          // somebody waits: pauses do not count in this round
 	retry    time.Duration // the pause after a failure; zero: none to make
 	hopeless string        // what was wanted when it failed
+	builds   spacing
+	judged   chan struct{} // closed when the row can be believed: see believe
+	once     sync.Once
 }
 
 func newWorker(r *Reconciler, uuid string) *worker {
 	return &worker{
 		Reconciler: r, uuid: uuid, log: r.Log.With("router", uuid),
 		news: make(chan struct{}, 1), look: make(chan struct{}, 1), asked: make(chan struct{}, 1),
+		judged: make(chan struct{}),
 	}
 }
 
 func (w *worker) wake()      { signal(w.news) }
 func (w *worker) lookAgain() { signal(w.look) }
 func (w *worker) ask()       { signal(w.asked) }
+
+// believe says that the row is about the router as this process has seen it.
+// Before, it tells what was so when another process ended.
+func (w *worker) believe() { w.once.Do(func() { close(w.judged) }) }
 
 func signal(c chan struct{}) {
 	select {
@@ -55,8 +67,11 @@ func signal(c chan struct{}) {
 // run loops until the router is gone or the server stops.
 func (w *worker) run() {
 	defer w.retire(w.uuid)
+	defer w.believe()
 	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for {
+		w.urgent = false
 		select {
 		case <-w.ctx.Done():
 			return
@@ -70,72 +85,108 @@ func (w *worker) run() {
 				continue // a domain that dies at each start must not spin
 			}
 		case <-w.asked:
-			w.fresh = false
+			w.fresh, w.urgent = false, true
 		case <-timer.C:
 			w.fresh = false
 		}
-		gone, err := w.round()
+		gone, pause, err := w.round()
 		if gone {
 			return
 		}
-		timer.Reset(w.pause(err))
+		timer.Reset(w.pause(pause, err))
 	}
 }
 
-// wanted is what the router is to be, in short: when it changes after a
-// failure, another attempt is worth it at once.
-func (w *worker) wanted() string {
-	view := w.Store.View()
-	row := model.Get[v1.VirtualRouter](view, w.uuid)
-	if row == nil {
-		return ""
-	}
-	content, err := plan.Content(view, row, w.Services)
-	if err != nil {
-		return err.Error()
-	}
-	return row.WantedState + content.Hash()
-}
-
-func (w *worker) pause(err error) time.Duration {
-	if err == nil || w.ctx.Err() != nil {
+// pause is how long to wait for the next round, if nothing happens before: a
+// given time, or what follows from the round's result.
+func (w *worker) pause(given time.Duration, err error) time.Duration {
+	switch {
+	case errors.Is(err, errSuperseded):
+		signal(w.news)
+		fallthrough
+	case err == nil || w.ctx.Err() != nil:
 		w.retry = 0
+		if given > 0 {
+			return given
+		}
 		return w.ObserveEvery
 	}
 	w.retry, w.hopeless = min(max(2*w.retry, firstRetry), lastRetry), w.wanted()
 	return w.retry
 }
 
-// round is load, plan, act, record, once.
-func (w *worker) round() (gone bool, err error) {
+// wanted is what the router is to be and where it could run, in short: when
+// that changes after a failure, another attempt is worth it at once.
+func (w *worker) wanted() string {
 	view := w.Store.View()
 	row := model.Get[v1.VirtualRouter](view, w.uuid)
 	if row == nil {
-		return true, nil
+		return ""
+	}
+	s := fmt.Sprint(wishOf(row), row.ImageUUID)
+	for _, host := range model.CandidateHosts(view, row) {
+		s += host.UUID
 	}
 	content, err := plan.Content(view, row, w.Services)
 	if err != nil {
-		return false, w.failed(row, "Plan", err)
+		return s + err.Error()
+	}
+	return s + content.Hash()
+}
+
+// wish is what ends actions that were planned for another one.
+type wish struct {
+	state string
+	epoch int64
+}
+
+func wishOf(r *v1.VirtualRouter) wish { return wish{r.WantedState, r.Epoch} }
+
+// round is load, plan, act, record, once. A pause above zero says when the next
+// one is due.
+func (w *worker) round() (gone bool, pause time.Duration, err error) {
+	view := w.Store.View()
+	row := model.Get[v1.VirtualRouter](view, w.uuid)
+	if row == nil {
+		return true, 0, nil
+	}
+	if w.hosts.pending(row.HostUUID) {
+		w.fresh = false
+		return false, 0, nil // its link tells when it knows more
+	}
+	content, err := plan.Content(view, row, w.Services)
+	if err != nil {
+		w.believe()
+		return false, 0, w.failed(row, "Plan", err)
 	}
 	if !w.fresh {
 		w.seen = w.observeRouter(view, row)
 		w.fresh = true
 	}
-	w.seen.HostUsable = hostUsable(view, row)
+	w.seen.HostUsable = hostUsable(view, row, w.seen.Domain)
 	actions := plan.Next(row, content.Hash(), w.seen)
 	if len(actions) == 0 {
-		return false, w.recordObserved(row)
+		w.believe()
+		return false, 0, w.recordObserved(row)
+	}
+	if early := w.builds.wait(time.Now()); early > 0 && !w.urgent && slices.Contains(actions, plan.Begin) {
+		return false, early, w.recordDown(row, early)
 	}
 	lock, err := w.Store.Lock(w.ctx, "router/"+w.uuid)
 	if err != nil {
-		return false, w.failed(row, "Lock", err)
+		return false, 0, w.failed(row, "Lock", err)
 	}
 	defer lock.Unlock()
-	return w.act(lock, actions)
+	if newest := model.Get[v1.VirtualRouter](w.Store.View(), w.uuid); newest == nil || newest.Revision != row.Revision {
+		w.fresh = false // another orchestrator may have done all of it
+		return false, 0, errSuperseded
+	}
+	gone, err = w.act(lock, actions, wishOf(row))
+	return gone, 0, err
 }
 
-// act runs the actions in order until one fails.
-func (w *worker) act(lock *store.Lock, actions []plan.Action) (gone bool, err error) {
+// act runs the actions in order until one fails, or something else is wanted.
+func (w *worker) act(lock *store.Lock, actions []plan.Action, planned wish) (gone bool, err error) {
 	ctx, cancel := context.WithCancel(w.ctx)
 	defer cancel()
 	go func() { // a lost lock means that another orchestrator may be at work
@@ -153,31 +204,58 @@ func (w *worker) act(lock *store.Lock, actions []plan.Action) (gone bool, err er
 		if row == nil {
 			return true, nil
 		}
-		started := time.Now()
-		w.log.Debug("begin", "action", a, "stage", a.Stage())
-		c := &call{worker: w, view: view, row: row, fence: lock.Fence, progress: progress}
-		if err := do[a](c, ctx); err != nil {
-			if w.ctx.Err() != nil {
-				return false, w.ctx.Err()
-			}
-			return false, w.failed(row, a.Stage(), err)
+		if wishOf(row) != planned {
+			return false, errSuperseded
 		}
-		progress.done(a, started)
-		w.log.Info("done", "action", a, "stage", a.Stage(), "ms", time.Since(started).Milliseconds())
+		c := &call{worker: w, view: view, row: row, fence: lock.Fence, progress: progress}
+		err := c.run(ctx, a)
+		w.believe() // what was wrong with the row is recorded now
+		if err != nil {
+			return false, err
+		}
+		if a == plan.Begin {
+			planned.epoch++
+		}
 	}
-	w.retry = 0
 	return actions[len(actions)-1] == plan.Forget, nil
 }
 
+// run runs one action, and records its failure.
+func (c *call) run(ctx context.Context, a plan.Action) error {
+	c.log.Debug("begin", "action", a, "stage", a.Stage())
+	c.progress.start(a)
+	began := c.progress.started
+	err := do[a](c, ctx)
+	switch {
+	case err == nil:
+		c.progress.done()
+		c.log.Info("done", "action", a, "stage", a.Stage(), "ms", time.Since(began).Milliseconds())
+		return nil
+	case c.ctx.Err() != nil:
+		return c.ctx.Err()
+	case errors.Is(err, errSuperseded):
+		return err
+	}
+	c.progress.failed()
+	return c.failed(c.row, a.Stage(), err, c.progress.record)
+}
+
 // failed records why a router is not what it should be.
-func (w *worker) failed(row *v1.VirtualRouter, stage string, cause error) error {
+func (w *worker) failed(row *v1.VirtualRouter, stage string, cause error, before ...func(*v1.VirtualRouter, time.Time)) error {
 	w.log.Warn("failed", "stage", stage, "err", cause)
+	select { // who asked while this was tried has this answer, and not another attempt
+	case <-w.asked:
+	default:
+	}
 	err := w.update(w.ctx, func(r *v1.VirtualRouter, now time.Time) {
+		for _, record := range before {
+			record(r, now)
+		}
 		message := "router " + r.Name + ": " + cause.Error()
 		setCondition(r, v1.Condition{Type: stage, Status: v1.False, Reason: "Failed", Message: message, Since: now})
-		setCondition(r, v1.Condition{Type: readyCondition, Status: v1.False, Reason: stage + "Failed", Message: message, Since: now})
-		if stage == plan.Enrol.Stage() { // whatever booted does not answer: build anew
-			r.State = v1.StateUnknown
+		setCondition(r, v1.Condition{Type: readyCondition, Status: v1.False, Reason: stage + failedSuffix, Message: message, Since: now})
+		if r.Epoch == row.Epoch && (stage == plan.Boot.Stage() || stage == plan.Enrol.Stage()) {
+			r.State = v1.StateUnknown // whatever booted does not answer: build anew
 		}
 	})
 	return errors.Join(cause, err)

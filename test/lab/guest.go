@@ -35,12 +35,12 @@ func (l *Lab) AddGuest(ctx context.Context, name, mac, bridge string) (*Guest, e
 const leaseScript = `#!/bin/sh
 case "$reason" in
 BOUND|RENEW|REBIND|REBOOT)
-	env > "$SL_LEASE.new" && mv "$SL_LEASE.new" "$SL_LEASE"
 	ip addr replace "$new_ip_address/$new_subnet_mask" dev "$interface"
 	[ -n "$new_interface_mtu" ] && ip link set "$interface" mtu "$new_interface_mtu"
 	for router in $new_routers; do ip route replace default via "$router" dev "$interface"; done
 	{ [ -n "$new_domain_name" ] && echo "search $new_domain_name"
 	  for server in $new_domain_name_servers; do echo "nameserver $server"; done; } > "$SL_RESOLV"
+	env > "$SL_LEASE.new" && mv "$SL_LEASE.new" "$SL_LEASE" # last: whoever waits for it finds the rest done
 	;;
 EXPIRE|FAIL|RELEASE|STOP) ip addr flush dev "$interface" ;;
 esac

@@ -152,6 +152,10 @@ func startTime(pid int) string {
 // Running reports whether a started command still runs.
 func (l *Lab) Running(name string) bool { return l.pid(name) != 0 }
 
+// PID is the process id of a started command that still runs, or 0. In a
+// namespace it is the command's own: `ip netns exec` becomes it.
+func (l *Lab) PID(name string) int { return l.pid(name) }
+
 func (l *Lab) pid(name string) int {
 	b, err := os.ReadFile(l.pidFile(name))
 	if err != nil {

@@ -66,7 +66,7 @@ func PeerMain(args []string) error {
 		if err != nil {
 			return err
 		}
-		go func() { failed <- http.Serve(l, http.HandlerFunc(sees(*who))) }()
+		go func() { failed <- http.Serve(l, sees(*who)) }()
 	}
 	for _, addr := range split(*udp) {
 		c, err := net.ListenPacket("udp4", addr)

@@ -151,7 +151,7 @@ func TestSilentRouter(t *testing.T) {
 	if !errors.As(err, &refusal) || refusal.Code != "router-failed" || refusal.Status != http.StatusServiceUnavailable {
 		t.Fatalf("got %v", err)
 	}
-	for _, word := range []string{"Enrol", "10.97.0.", "virsh console"} {
+	for _, word := range []string{"Boot", "10.97.0.", "virsh console"} {
 		if !strings.Contains(refusal.Detail, word) {
 			t.Errorf("the error does not say %q: %s", word, refusal.Detail)
 		}
@@ -160,5 +160,33 @@ func TestSilentRouter(t *testing.T) {
 	w.flags = nil
 	w.serve()
 	w.check(w.api.Do(t.Context(), http.MethodPost, "/v1/vm-instances/"+vms[0].UUID+"/actions?wait=180s", v1.Action{Action: "start"}, nil))
+	w.nothingLeft()
+}
+
+// TestDiskImage runs a router from the template's disk instead of its kernel.
+func TestDiskImage(t *testing.T) {
+	need(t, "all")
+	w := newWorld(t)
+	w.edit = strings.NewReplacer("name: router, source:", "name: router, format: qcow2, source:")
+	w.apply()
+	w.rememberBridges()
+	w.tell()
+	w.nothingLeft()
+}
+
+// TestLibvirtGone has libvirt's socket out of reach: the host says so, nothing
+// is lost, and it is connected again when libvirt is back.
+func TestLibvirtGone(t *testing.T) {
+	need(t, "all")
+	w := newWorld(t)
+	w.edit = strings.NewReplacer("- host: {name: this-machine, cluster: demo}", "- host: {name: this-machine, cluster: demo, libvirt-uri: 'qemu:///system?socket="+w.dir+"/libvirt'}")
+	out, err := w.tryApply()
+	if err == nil || !strings.Contains(out, "hypervisor-unreachable") || !strings.Contains(out, "libvirtd") {
+		t.Fatalf("got %v: %s", err, out)
+	}
+	w.check(os.Symlink("/run/libvirt/libvirt-sock", w.dir+"/libvirt"))
+	w.apply()
+	w.rememberBridges()
+	w.tell()
 	w.nothingLeft()
 }

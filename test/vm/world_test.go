@@ -44,7 +44,8 @@ type world struct {
 	dir    string
 	socket string
 	sluice string
-	flags  []string // of the server, besides the usual ones
+	flags  []string          // of the server, besides the usual ones
+	edit   *strings.Replacer // of the topology, besides the names
 }
 
 // need skips the test, with the reason, where routers cannot run or were not
@@ -115,8 +116,8 @@ func (w *world) serve() {
 	})
 }
 
-// apply applies the demonstration's topology, on this world's own names.
-func (w *world) apply() {
+// topology is the demonstration's, on this world's own names.
+func (w *world) topology() string {
 	w.Helper()
 	b, err := os.ReadFile("../../hack/demo/topology.yaml")
 	w.check(err)
@@ -124,12 +125,30 @@ func (w *world) apply() {
 	if dir := os.Getenv("SLUICE_IMAGE_DIR"); dir != "" {
 		text = strings.ReplaceAll(text, "/var/cache/sluice/image", dir)
 	}
+	if w.edit != nil {
+		text = w.edit.Replace(text)
+	}
 	file := filepath.Join(w.dir, "topology.yaml")
 	w.check(os.WriteFile(file, []byte(text), 0o600))
-	for range 2 { // the second time changes nothing
-		out := w.cli("apply", "-f", file)
-		w.Log("\n" + out)
+	return file
+}
+
+// apply applies it twice: the second time changes nothing.
+func (w *world) apply() {
+	w.Helper()
+	file := w.topology()
+	w.Log("\n" + w.cli("apply", "-f", file))
+	for line := range strings.Lines(w.cli("apply", "-f", file)) {
+		if !strings.HasPrefix(line, "=") {
+			w.Errorf("applied twice, and the second time: %s", line)
+		}
 	}
+}
+
+// tryApply applies it once and returns what was printed.
+func (w *world) tryApply() (string, error) {
+	out, err := exec.Command(w.sluice, "--server", "unix://"+w.socket, "apply", "-f", w.topology()).CombinedOutput()
+	return string(out), err
 }
 
 func (w *world) cli(args ...string) string {

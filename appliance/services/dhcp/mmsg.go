@@ -1,6 +1,7 @@
 package dhcp
 
 import (
+	"errors"
 	"syscall"
 	"unsafe"
 
@@ -99,7 +100,7 @@ func (m *mmsg) receive(slots []*slot, wait bool) (int, error) {
 
 // unchecked reads the one control message asked for, PACKET_AUXDATA.
 func (m *mmsg) unchecked(i int) bool {
-	if uint64(m.hdrs[i].hdr.Controllen) < uint64(unix.CmsgLen(4)) {
+	if m.hdrs[i].hdr.Controllen < uint64(unix.CmsgLen(4)) {
 		return false
 	}
 	h := (*unix.Cmsghdr)(unsafe.Pointer(&m.aux[i][0]))
@@ -121,9 +122,9 @@ func (m *mmsg) send(slots []*slot) (sent int, err error) {
 		}
 		n, err := m.run()
 		sent += n
-		switch err {
-		case nil:
-		case unix.EMSGSIZE, unix.ENOBUFS, unix.EINVAL:
+		switch {
+		case err == nil:
+		case errors.Is(err, unix.EMSGSIZE), errors.Is(err, unix.ENOBUFS), errors.Is(err, unix.EINVAL):
 			n = 1
 		default:
 			return sent, err

@@ -130,17 +130,6 @@ func (s *shard) remove(e *entry) {
 	e.older, e.newer = nil, nil
 }
 
-// flush forgets everything.
-func (c *cache) flush() {
-	for i := range c.shards {
-		s := &c.shards[i]
-		s.mu.Lock()
-		s.entries = make(map[string]*entry)
-		s.newest, s.oldest, s.hand, s.bytes = nil, nil, nil, 0
-		s.mu.Unlock()
-	}
-}
-
 // usage is how many entries there are, their bytes, and how many had to go.
 func (c *cache) usage() (entries, bytes int, evicted uint64) {
 	for i := range c.shards {

@@ -20,7 +20,7 @@ func (h *Host) withStream(ctx context.Context, call string, fn func(*wire) error
 	}
 	defer conn.Close()
 	// A deadline in the past ends reads and writes that are under way.
-	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 
 	w := &wire{conn: conn}

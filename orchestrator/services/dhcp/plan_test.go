@@ -1,0 +1,80 @@
+package dhcp
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/sluice-nfv/sluice/api/agentv1"
+	v1 "github.com/sluice-nfv/sluice/api/v1"
+	"github.com/sluice-nfv/sluice/orchestrator/model"
+	"github.com/sluice-nfv/sluice/orchestrator/plan/plantest"
+)
+
+func planned(t *testing.T, change func(s *plantest.Scene)) agentv1.Content {
+	t.Helper()
+	s := plantest.New()
+	change(s)
+	v := s.View()
+	var c agentv1.Content
+	if err := (Service{}).Contribute(v, model.Get[v1.VirtualRouter](v, plantest.Router), &c); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// without takes a service off the guest network.
+func without(s *plantest.Scene, service string) {
+	l3 := s.L3(plantest.Guest)
+	l3.NetworkServices = map[string][]string{}
+	for _, other := range []string{v1.DHCP, v1.DNS, v1.SNAT, v1.EIPService, v1.PortForwarding} {
+		if other != service {
+			l3.NetworkServices[v1.ProviderVirtualRouter] = append(l3.NetworkServices[v1.ProviderVirtualRouter], other)
+		}
+	}
+}
+
+func TestContribute(t *testing.T) {
+	c := planned(t, func(s *plantest.Scene) {
+		s.VM(0, plantest.Guest, v1.StateRunning).DHCPOptions = map[string]string{"67": "626f6f74"}
+		s.VM(1, plantest.Guest, v1.StateStopped)
+		s.VM(2, plantest.Guest, v1.StateRunning).IsDefault = false
+	})
+	n := c.DHCP[0]
+	if len(c.DHCP) != 1 || n.ServerID != n.Router || n.Router.String() != "192.168.10.1" || n.MTU != 1450 || n.Domain != "guest.example" ||
+		len(n.Routes) != 1 || n.LeaseSeconds != LeaseSeconds || n.Subnet.String() != "192.168.10.0/24" {
+		t.Errorf("network %+v", n)
+	}
+	if len(n.Bindings) != 2 || n.Bindings[0].Hostname != "vm2" || n.Bindings[0].IsDefault || !n.Bindings[1].IsDefault || n.Bindings[1].Options[67] != "626f6f74" {
+		t.Errorf("bindings %+v (sorted by MAC)", n.Bindings)
+	}
+	if fmt.Sprint(n.DNS) != "[192.168.10.1]" {
+		t.Errorf("name servers %v: the router serves DNS", n.DNS)
+	}
+}
+
+func TestNameServersWithoutDNS(t *testing.T) {
+	c := planned(t, func(s *plantest.Scene) { without(s, v1.DNS) })
+	if got := fmt.Sprint(c.DHCP[0].DNS); got != "[192.0.2.53 192.0.2.54]" {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestNothing(t *testing.T) {
+	if c := planned(t, func(s *plantest.Scene) { without(s, v1.DHCP) }); c.DHCP != nil {
+		t.Errorf("without the service %+v", c.DHCP)
+	}
+	if c := planned(t, func(s *plantest.Scene) { s.Row().Nics = s.Row().Nics[:2] }); c.DHCP != nil {
+		t.Errorf("without a guest nic %+v", c.DHCP)
+	}
+}
+
+func TestBadOptionNamesTheNic(t *testing.T) {
+	s := plantest.New()
+	nic := s.VM(0, plantest.Guest, v1.StateRunning)
+	nic.DHCPOptions = map[string]string{"boot": "00"}
+	err := (Service{}).Contribute(s.View(), s.Row(), &agentv1.Content{})
+	if err == nil || !strings.Contains(err.Error(), nic.UUID) {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,60 @@
+package dns
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+
+	"github.com/sluice-nfv/sluice/api/agentv1"
+	v1 "github.com/sluice-nfv/sluice/api/v1"
+	"github.com/sluice-nfv/sluice/orchestrator/model"
+	"github.com/sluice-nfv/sluice/orchestrator/plan/plantest"
+)
+
+func planned(t *testing.T, change func(s *plantest.Scene)) agentv1.Content {
+	t.Helper()
+	s := plantest.New()
+	change(s)
+	v := s.View()
+	var c agentv1.Content
+	if err := (Service{}).Contribute(v, model.Get[v1.VirtualRouter](v, plantest.Router), &c); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// without takes a service off the guest network.
+func without(s *plantest.Scene, service string) {
+	l3 := s.L3(plantest.Guest)
+	l3.NetworkServices = map[string][]string{}
+	for _, other := range []string{v1.DHCP, v1.DNS, v1.SNAT, v1.EIPService, v1.PortForwarding} {
+		if other != service {
+			l3.NetworkServices[v1.ProviderVirtualRouter] = append(l3.NetworkServices[v1.ProviderVirtualRouter], other)
+		}
+	}
+}
+
+func TestContribute(t *testing.T) {
+	c := planned(t, func(s *plantest.Scene) {
+		s.VM(3, plantest.Guest, v1.StateRunning)
+		s.VM(1, plantest.Guest, v1.StateRunning)
+		s.VM(0, plantest.Guest, v1.StateStopped)
+		s.VM(2, plantest.Other, v1.StateRunning)
+		l3 := s.L3(plantest.Guest)
+		l3.DNS = append(l3.DNS, netip.MustParseAddr("192.168.10.1")) // itself
+	})
+	n := c.DNS[0]
+	if got := fmt.Sprint(n.Listen, " ", n.Domain, " ", n.Subnet, n.Upstreams, n.Records); len(c.DNS) != 1 ||
+		got != "[192.168.10.1] guest.example 192.168.10.0/24 [192.0.2.53:53 192.0.2.54:53] [{vm1 192.168.10.11} {vm3 192.168.10.13}]" {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestNothing(t *testing.T) {
+	if c := planned(t, func(s *plantest.Scene) { without(s, v1.DNS) }); c.DNS != nil {
+		t.Errorf("without the service %+v", c.DNS)
+	}
+	if c := planned(t, func(s *plantest.Scene) { s.Row().Nics = s.Row().Nics[:2] }); c.DNS != nil {
+		t.Errorf("without a guest nic %+v", c.DNS)
+	}
+}

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// tally is what the load generator prints.
+type tally struct {
+	Begun int    `json:"begun"` // DISCOVERs sent
+	Done  int    `json:"done"`  // acknowledged
+	Wrong int    `json:"wrong"` // answers that are not what the binding says
+	Why   string `json:"why,omitempty"`
+}
+
+// dhcpLoad plays many guests on one link: each exchange is a guest's whole
+// DISCOVER, OFFER, REQUEST, ACK. Its rate does not depend on the server.
+type dhcpLoad struct {
+	fd     int
+	link   int
+	guests int
+
+	mu sync.Mutex
+	tally
+}
+
+func dhcpLoadMain(args []string) error {
+	f := flag.NewFlagSet("dhcp-load", flag.ContinueOnError)
+	link := f.String("link", "eth0", "link to the server")
+	guests := f.Int("guests", 1, "guests to play")
+	rate := f.Float64("rate", 100, "exchanges begun a second")
+	seconds := f.Float64("seconds", 1, "for how long")
+	patience := f.Duration("patience", time.Second, "how long to wait for the last answers")
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	l, err := openLoad(*link, *guests)
+	if err != nil {
+		return err
+	}
+	go l.receive()
+	if err := l.send(*rate, int(*rate**seconds)); err != nil {
+		return err
+	}
+	time.Sleep(*patience)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.Done == 0 {
+		return errors.New("no exchange was completed")
+	}
+	return json.NewEncoder(os.Stdout).Encode(l.tally)
+}
+
+func openLoad(link string, guests int) (*dhcpLoad, error) {
+	nic, err := net.InterfaceByName(link)
+	if err != nil {
+		return nil, err
+	}
+	const ip = unix.ETH_P_IP>>8 | unix.ETH_P_IP&0xff<<8 // network byte order
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, ip)
+	if err != nil {
+		return nil, fmt.Errorf("open packet socket: %w", err)
+	}
+	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: ip, Ifindex: nic.Index}); err != nil {
+		return nil, fmt.Errorf("bind packet socket to %s: %w", link, err)
+	}
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 8<<20) // a smaller queue loses answers, and they are counted as such
+	return &dhcpLoad{fd: fd, link: nic.Index, guests: guests}, nil
+}
+
+// send begins n exchanges, evenly: in each tick as many as are due.
+func (l *dhcpLoad) send(rate float64, n int) error {
+	began := time.Now()
+	for sent := 0; sent < n; {
+		for due := int(time.Since(began).Seconds()*rate) + 1; sent < min(due, n); sent++ {
+			if _, err := unix.Write(l.fd, discover(sent, sent%l.guests)); err != nil {
+				return fmt.Errorf("send DISCOVER: %w", err)
+			}
+			l.mu.Lock()
+			l.Begun++
+			l.mu.Unlock()
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	return nil
+}
+
+func (l *dhcpLoad) receive() {
+	buf := make([]byte, 2048)
+	for {
+		n, from, err := unix.Recvfrom(l.fd, buf, 0)
+		if err != nil {
+			if errors.Is(err, unix.EINTR) {
+				continue
+			}
+			return
+		}
+		if a, ok := from.(*unix.SockaddrLinklayer); ok && a.Pkttype == unix.PACKET_OUTGOING {
+			continue
+		}
+		l.answered(buf[:n])
+	}
+}
+
+func (l *dhcpLoad) answered(frame []byte) {
+	a, ok := openAnswer(frame)
+	if !ok {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	guest := int(a.xid) % l.guests
+	switch {
+	case a.yiaddr != guestIP(guest), a.server != serverIP, a.kind != msgOffer && a.kind != msgAck:
+		l.Wrong++
+		l.Why = fmt.Sprintf("guest %d got %+v", guest, a)
+	case a.kind == msgOffer:
+		_, _ = unix.Write(l.fd, request(int(a.xid), guest)) // if it is lost, the exchange is not done
+	default:
+		l.Done++
+	}
+}

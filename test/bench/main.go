@@ -1,0 +1,119 @@
+// Command bench measures Sluice against its peers: other programs that do the
+// same work, run on the same machine in the same run, or a goal where nobody
+// else does it. See README.md for how to read what it prints.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"regexp"
+	"syscall"
+
+	"github.com/sluice-nfv/sluice/test/lab"
+)
+
+func main() {
+	if len(os.Args) > 1 { // what bench starts of itself in namespaces
+		switch os.Args[1] {
+		case "peer":
+			end(lab.PeerMain(os.Args[2:]))
+		case "dhcp-load":
+			end(dhcpLoadMain(os.Args[2:]))
+		}
+	}
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:])
+	cancel()
+	if errors.Is(err, flag.ErrHelp) {
+		err = nil
+	}
+	end(err)
+}
+
+func end(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// benchmark measures one thing; it may give several results.
+type benchmark struct {
+	name  string
+	about string
+	run   func(context.Context, *bench) ([]result, error)
+}
+
+var benchmarks = []benchmark{
+	{"first-guest-cold", "start of the first guest of a network to its lease, its router made and booted meanwhile", firstGuest},
+	{"second-guest", "start of further guests behind a router that runs, and their leases", secondGuest},
+	{"agent-rss", "memory of the agent in a router, idle", agentMemory},
+	{"boot-ratio", "the router template's boot, and its size", bootRatio},
+	{"dhcp-cpu", "server CPU per DHCP exchange, 1,000 fixed bindings", dhcpCPU},
+	{"dns-cpu", "server CPU per DNS query, 10,000 local names", dnsCPU},
+}
+
+func run(ctx context.Context, args []string) error {
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	only := f.String("run", "", "run the benchmarks whose names match this `regexp`")
+	runs := f.Int("n", 3, "runs of each; the median counts")
+	list := f.Bool("list", false, "list the benchmarks")
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	chosen, err := regexp.Compile(*only)
+	if err != nil {
+		return fmt.Errorf("-run: %w", err)
+	}
+	if *runs < 1 || f.NArg() > 0 {
+		return errors.New("usage: bench [-run regexp] [-n runs, 1 or more] [-list]")
+	}
+	if *list {
+		for _, b := range benchmarks {
+			fmt.Printf("%-18s %s\n", b.name, b.about)
+		}
+		return nil
+	}
+	return measure(ctx, chosen, *runs)
+}
+
+// measure runs what was chosen, goes on after a failure, and removes all.
+func measure(ctx context.Context, chosen *regexp.Regexp, runs int) error {
+	b, err := newBench(runs)
+	if err != nil {
+		return err
+	}
+	header()
+	var failed []error
+	for _, each := range benchmarks {
+		if !chosen.MatchString(each.name) || ctx.Err() != nil {
+			continue
+		}
+		progress("%s", each.name)
+		results, err := each.run(ctx, b)
+		for _, r := range results {
+			fmt.Println(r)
+			if !r.met() {
+				fmt.Println("# missed:", r.name)
+			}
+		}
+		if err != nil {
+			failed = append(failed, errors.New(each.name+" could not run"))
+			progress("%s could not run: %v", each.name, err)
+			fmt.Println("# could not run:", each.name)
+		}
+	}
+	progress("removing all")
+	return errors.Join(errors.Join(failed...), context.Cause(ctx), b.close())
+}
+
+// progress is for people who wait.
+func progress(format string, args ...any) { fmt.Fprintf(os.Stderr, "bench: "+format+"\n", args...) }
+
+// remark is a line on stdout that is no result.
+func remark(format string, args ...any) { fmt.Printf("# "+format+"\n", args...) }
