@@ -84,7 +84,7 @@ func (x *explanation) conclude() {
 func (x *explanation) stateFindings() (found []string) {
 	r := &x.Router
 	for _, c := range r.Conditions {
-		if c.Status == v1.False && c.Type != ready {
+		if c.Status == v1.False && c.Type != ready && !isReady(r) {
 			found = append(found, fmt.Sprintf("Stage %s failed at %s: %s", c.Type, timeText(c.Since), c.Message))
 		}
 	}
@@ -95,6 +95,11 @@ func (x *explanation) stateFindings() (found []string) {
 		found = append(found, fmt.Sprintf("The orchestrator is not connected to its agent (%s).", r.Status))
 	}
 	return found
+}
+
+// isReady reports whether all is well, whatever has failed before.
+func isReady(r *v1.VirtualRouter) bool {
+	return slices.ContainsFunc(r.Conditions, func(c v1.Condition) bool { return c.Type == ready && c.Status == v1.True })
 }
 
 // contentFindings compare the wanted content with what was decided and reached.

@@ -85,6 +85,9 @@ func (s *session) stagesOfVM(ctx context.Context, id string) []stage {
 
 // stageOf is a router's way to serving, in a few words.
 func stageOf(r *v1.VirtualRouter) stage {
+	if isReady(r) {
+		return stage{r.Name, "serving"}
+	}
 	text := r.State + ", " + r.Status
 	if r.State == v1.StateCreating {
 		text = "Creating"
@@ -94,13 +97,11 @@ func stageOf(r *v1.VirtualRouter) stage {
 		switch {
 		case c.Status == v1.False && c.Type != ready:
 			return stage{r.Name, fmt.Sprintf("%s failed, it is tried again: %s", c.Type, c.Message)}
-		case c.Type == ready && c.Status == v1.True:
-			text = "serving"
 		case c.Status == v1.True && c.DurationMs > 0:
 			past = append(past, c.Type+" "+duration(c.DurationMs))
 		}
 	}
-	if len(past) > 0 && text != "serving" {
+	if len(past) > 0 {
 		text += " (" + strings.Join(past, ", ") + ")"
 	}
 	return stage{r.Name, text}

@@ -97,6 +97,8 @@ func (w *world) change(ctx context.Context, uuid string, change func(*v1.Virtual
 	return err
 }
 
+func (w *world) Settle(context.Context) error { return nil }
+
 func (w *world) WaitRouter(ctx context.Context, uuid string) error {
 	broken, _, slow := w.now()
 	if r := model.Get[v1.VirtualRouter](w.store.View(), uuid); r.WantedState == v1.StateStopped {

@@ -43,6 +43,9 @@ type Effects interface {
 	WaitRouter(ctx context.Context, uuid string) error
 	// WaitVM is WaitRouter for every router that serves a nic of the VM.
 	WaitVM(ctx context.Context, uuid string) error
+	// Settle waits until every router that answers is as the newest view
+	// wants it.
+	Settle(ctx context.Context) error
 	RouterSpec(uuid string) (agentv1.RouterSpec, error)
 	RouterStatus(ctx context.Context, uuid string) (agentv1.RouterStatus, error)
 }

@@ -23,6 +23,7 @@ func (d *DryRun) dry() bool { return d.DryRun }
 // Call is embedded by the input of a change to one resource.
 type Call struct {
 	DryRun
+	Wait
 	UUID    string `path:"uuid" doc:"UUID of the resource"`
 	IfMatch string `header:"If-Match" doc:"The ETag that the resource has to have, else 412"`
 }
@@ -69,6 +70,16 @@ func await(ctx context.Context, patience time.Duration, wait func(context.Contex
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	return wait(ctx)
+}
+
+// settle waits, if the caller asked for it, until what was stored holds for
+// packets too.
+func (a *API) settle(ctx context.Context, dry bool, w Wait) error {
+	patience, err := w.patience(0)
+	if err != nil || dry {
+		return err
+	}
+	return await(ctx, patience, a.effects.Settle)
 }
 
 // One answers one resource.

@@ -71,10 +71,18 @@ func List[T any, P model.Resources[T]](a *API) {
 func Create[T any, P model.Resources[T], C any](a *API, rule func(*model.Tx, C) (P, error)) {
 	type input struct {
 		DryRun
+		Wait
 		Body C
 	}
 	Handle(a, createOperation[T, P](), func(ctx context.Context, in *input) (*One[T], error) {
-		return create(ctx, a, in.dry(), func(tx *model.Tx) (P, error) { return rule(tx, in.Body) })
+		if _, err := in.patience(0); err != nil { // before anything is done
+			return nil, err
+		}
+		made, err := create(ctx, a, in.dry(), func(tx *model.Tx) (P, error) { return rule(tx, in.Body) })
+		if err != nil {
+			return nil, err
+		}
+		return made, a.settle(ctx, in.dry(), in.Wait)
 	})
 }
 
@@ -112,7 +120,15 @@ func Change[T any, P model.Resources[T], I any, PI caller[I]](a *API, id, method
 	op := operation(id, method, path, summary)
 	op.DefaultStatus = http.StatusOK
 	Handle(a, op, func(ctx context.Context, in *I) (*One[T], error) {
-		return change[T, P](ctx, a, PI(in).call(), func(tx *model.Tx) error { return rule(tx, in) })
+		call := PI(in).call()
+		if _, err := call.patience(0); err != nil { // before anything is done
+			return nil, err
+		}
+		changed, err := change[T, P](ctx, a, call, func(tx *model.Tx) error { return rule(tx, in) })
+		if err != nil {
+			return nil, err
+		}
+		return changed, a.settle(ctx, call.dry(), call.Wait)
 	})
 }
 
@@ -128,8 +144,14 @@ func change[T any, P model.Resources[T]](ctx context.Context, a *API, call *Call
 func Remove[T any, P model.Resources[T], I any, PI caller[I]](a *API, id, path, summary string, rule func(*model.Tx, *I) error) {
 	Handle(a, operation(id, http.MethodDelete, path, summary), func(ctx context.Context, in *I) (*Nothing, error) {
 		call := PI(in).call()
+		if _, err := call.patience(0); err != nil { // before anything is done
+			return nil, err
+		}
 		_, err := a.run(ctx, call.dry(), guarded[T, P](call, func(tx *model.Tx) error { return rule(tx, in) }))
-		return nil, err
+		if err != nil {
+			return nil, err
+		}
+		return nil, a.settle(ctx, call.dry(), call.Wait)
 	})
 }
 

@@ -39,11 +39,8 @@ func (a *API) offerings() {
 		})
 }
 
-// action is an action with patience.
-type action struct {
-	CallWith[v1.Action]
-	Wait
-}
+// action is an action; its ?wait waits for what it acts on.
+type action struct{ CallWith[v1.Action] }
 
 func (a *API) routers() {
 	List[v1.VirtualRouter](a)

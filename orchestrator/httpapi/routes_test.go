@@ -328,6 +328,23 @@ func TestMappings(t *testing.T) {
 	}
 }
 
+// TestChangesSettle: with ?wait a change is answered only when routers have it;
+// a dry run waits for nothing, and a wait that is no duration changes nothing.
+func TestChangesSettle(t *testing.T) {
+	s := newSite(t)
+	m := s.build()
+	vip := s.ok("POST", "/v1/vips?wait=5s", object{"name": "vip", "l3NetworkUuid": m["public"]}).str("uuid")
+	eip := s.ok("POST", "/v1/eips", object{"name": "x", "vipUuid": vip}).str("uuid")
+	s.ok("POST", "/v1/eips/"+eip+"/vm-nics/"+m["nic"]+"?wait=5s", nil)
+	s.ok("DELETE", "/v1/eips/"+eip+"/vm-nics?wait=5s&dryRun=true", nil)
+	s.refused(400, "invalid-wait", "DELETE", "/v1/eips/"+eip+"?wait=soon", nil)
+	s.ok("GET", "/v1/eips/"+eip, nil)
+	s.ok("DELETE", "/v1/eips/"+eip+"?wait=5s", nil)
+	if got := s.world.settles.Load(); got != 3 {
+		t.Errorf("routers were waited for %d times, want 3", got)
+	}
+}
+
 func TestLibvirtXML(t *testing.T) {
 	s := newSite(t)
 	m := s.build()

@@ -27,10 +27,11 @@ import (
 // world is the effects: hosts that connect when they are waited for, bridges
 // that only exist in the store, routers that run at once unless broken.
 type world struct {
-	store  *store.Store
-	broken atomic.Pointer[v1.Error]
-	waits  atomic.Int32
-	hold   chan struct{} // if not nil, WaitVM lasts until it is closed
+	store   *store.Store
+	broken  atomic.Pointer[v1.Error]
+	waits   atomic.Int32
+	settles atomic.Int32
+	hold    chan struct{} // if not nil, WaitVM lasts until it is closed
 }
 
 func (w *world) AttachL2(ctx context.Context, l2, cluster string) error {
@@ -79,6 +80,8 @@ func (w *world) WaitHost(ctx context.Context, uuid string) error {
 	})
 	return err
 }
+
+func (w *world) Settle(context.Context) error { w.settles.Add(1); return nil }
 
 func (w *world) WaitRouter(ctx context.Context, uuid string) error {
 	w.waits.Add(1)

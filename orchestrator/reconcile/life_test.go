@@ -516,3 +516,26 @@ func TestEveryFailureNamesItsStageAndIsOvercome(t *testing.T) {
 		}
 	})
 }
+
+// A change that was settled is in the router; one that is down is not waited for.
+func TestSettle(t *testing.T) {
+	s := newSite(t, 1, 1)
+	r := s.serve(s.vms[0])
+	vm2 := s.addVM("late")
+	s.startVM(vm2)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := s.r.Settle(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if got := len(s.agent().Spec().Content.DHCP[0].Bindings); got != 2 {
+		t.Fatalf("settled, and the router has %d bindings, want 2", got)
+	}
+	s.act("stop")
+	s.eventually("router is stopped", func() bool { return s.router().State == v1.StateStopped })
+	stored(s, func(tx *model.Tx) (*v1.VMInstance, error) { return model.StopVM(tx, vm2) })
+	began := time.Now()
+	if err := s.r.Settle(ctx); err != nil || time.Since(began) > 5*time.Second {
+		t.Fatalf("router %s is stopped, and settling took %s: %v", r.Name, time.Since(began), err)
+	}
+}

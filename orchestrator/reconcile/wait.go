@@ -97,6 +97,25 @@ func (r *Reconciler) serving(view *model.View, row *v1.VirtualRouter) (bool, err
 	return row.State == v1.StateRunning && row.Status == v1.Connected && row.AppliedHash == content.Hash(), nil
 }
 
+// Settle waits until every router that answers is what the newest view wants
+// of it: after it, a change that was stored before holds for packets too. One
+// that is down does not hold it up; it will be right when it is back.
+func (r *Reconciler) Settle(ctx context.Context) error {
+	view := r.Store.View()
+	for row := range model.List[v1.VirtualRouter](view) {
+		if row.Status != v1.Connected || row.WantedState != v1.StateRunning {
+			continue
+		}
+		if ok, err := r.serving(view, row); ok || err != nil {
+			continue // an error is the worker's to report
+		}
+		if err := r.WaitRouter(ctx, row.UUID); err != nil && v1.Code(err) != "not-found" {
+			return err
+		}
+	}
+	return nil
+}
+
 // WaitVM waits until every router that serves a nic of the VM does.
 func (r *Reconciler) WaitVM(ctx context.Context, uuid string) error {
 	view := r.Store.View()

@@ -56,7 +56,7 @@ func (w *World) remove(ctx context.Context) error {
 	for name := range strings.FieldsSeq(string(bridges)) {
 		_, _ = w.Lab.Host(ctx, "ip", "link", "delete", name) // gone is the rule
 	}
-	return errors.Join(down, os.RemoveAll(w.Pool()), os.RemoveAll(w.data()), os.RemoveAll(w.bridgeFile()))
+	return errors.Join(down, os.RemoveAll(w.pool()), os.RemoveAll(w.data()), os.RemoveAll(w.bridgeFile()))
 }
 
 // domains are those that use the instance's pool.
@@ -65,7 +65,7 @@ func (w *World) domains(ctx context.Context) []string {
 	var ours []string
 	for name := range strings.FieldsSeq(string(out)) {
 		xml, err := virsh(ctx, "dumpxml", name).Output()
-		if err == nil && strings.Contains(string(xml), w.Pool()+"/") {
+		if err == nil && strings.Contains(string(xml), w.pool()+"/") {
 			ours = append(ours, name)
 		}
 	}

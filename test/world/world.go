@@ -62,8 +62,8 @@ func Open(ctx context.Context, o Options) (*World, error) {
 func (w *World) server() string { return "unix://" + filepath.Join(w.Lab.Dir, "sluice.sock") }
 func (w *World) data() string   { return filepath.Join("/var/lib", w.Instance) }
 
-// Pool is the directory of the instance's volumes on this machine.
-func (w *World) Pool() string { return filepath.Join("/var/lib/libvirt/images", w.Instance) }
+// pool is the directory of the instance's volumes on this machine.
+func (w *World) pool() string { return filepath.Join("/var/lib/libvirt/images", w.Instance) }
 
 // possible says what is missing, before anything is touched.
 func (w *World) possible(ctx context.Context) error {

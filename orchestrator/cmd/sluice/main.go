@@ -7,6 +7,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/sluice-nfv/sluice/orchestrator/app"
 	"github.com/sluice-nfv/sluice/orchestrator/cli"
 )
 
@@ -15,7 +16,7 @@ var version = "dev"
 
 func main() {
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := cli.Main(ctx, version, os.Args[1:], os.Stdout, os.Stderr, serverCommand())
+	code := cli.Main(ctx, version, os.Args[1:], os.Stdout, os.Stderr, serverCommand(app.Run))
 	cancel()
 	os.Exit(code)
 }

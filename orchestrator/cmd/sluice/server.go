@@ -1,7 +1,7 @@
 package main
 
 import (
-	"fmt"
+	"context"
 	"log/slog"
 	"os"
 	"strings"
@@ -11,9 +11,12 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/sluice-nfv/sluice/orchestrator/app"
+	"github.com/sluice-nfv/sluice/orchestrator/cli"
 )
 
-func serverCommand() *cobra.Command {
+// serverCommand reads the configuration for run: flags come before SLUICE_
+// variables, and these before what is built in.
+func serverCommand(run func(context.Context, app.Config) error) *cobra.Command {
 	var c app.Config
 	var level string
 	cmd := &cobra.Command{
@@ -25,18 +28,20 @@ Root on this machine needs no token on the unix socket. Others need HTTPS and a
 bearer token: DATA-DIR/admin-token is made at the first start, DATA-DIR/ca.pem
 verifies the server.
 
-Every flag can be set in the environment: --data-dir is SLUICE_DATA_DIR.`,
+Every flag can be set in the environment: --data-dir is SLUICE_DATA_DIR. A flag
+comes before its variable.`,
+		Example: "  sluice server --data-dir /var/lib/sluice --listen 127.0.0.1:8743",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := fromEnvironment(cmd.Flags()); err != nil {
+			if err := fromEnvironment(cmd.LocalNonPersistentFlags()); err != nil {
 				return err
 			}
 			var l slog.Level
 			if err := l.UnmarshalText([]byte(level)); err != nil {
-				return fmt.Errorf("--log-level %q: want debug, info, warn or error", level)
+				return cli.Usagef("--log-level %q: want debug, info, warn or error", level)
 			}
 			c.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: l}))
 			c.Version = version
-			return app.Run(cmd.Context(), c)
+			return run(cmd.Context(), c)
 		},
 	}
 	f := cmd.Flags()
@@ -57,7 +62,7 @@ func fromEnvironment(flags *pflag.FlagSet) error {
 		name := "SLUICE_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
 		if value, ok := os.LookupEnv(name); ok && !f.Changed && err == nil {
 			if e := f.Value.Set(value); e != nil {
-				err = fmt.Errorf("%s=%q: %w", name, value, e)
+				err = cli.Usagef("%s=%q: %w", name, value, e)
 			}
 		}
 	})

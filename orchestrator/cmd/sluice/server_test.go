@@ -1,0 +1,90 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sluice-nfv/sluice/orchestrator/app"
+	"github.com/sluice-nfv/sluice/orchestrator/cli"
+)
+
+// configured is what the server would have run with, or the exit code and the
+// words of the refusal.
+func configured(t *testing.T, args ...string) (c *app.Config, code int, words string) {
+	t.Helper()
+	var out, errOut bytes.Buffer
+	run := func(_ context.Context, got app.Config) error {
+		c = &got
+		return nil
+	}
+	code = cli.Main(t.Context(), "v", append([]string{"server"}, args...), &out, &errOut, serverCommand(run))
+	return c, code, out.String() + errOut.String()
+}
+
+func TestServerIsConfiguredByFlagsThenEnvironmentThenDefaults(t *testing.T) {
+	c, code, words := configured(t)
+	if code != 0 || c.DataDir != "/var/lib/sluice" || c.Socket != "/run/sluice/sluice.sock" || c.Listen != ":8743" || len(c.Etcd) != 0 || c.BootTimeout != 90*time.Second {
+		t.Fatalf("defaults: %d %+v %s", code, c, words)
+	}
+	t.Setenv("SLUICE_DATA_DIR", "/env")
+	t.Setenv("SLUICE_SOCKET", "/env.sock")
+	t.Setenv("SLUICE_LISTEN", "") // none, which is not the default
+	t.Setenv("SLUICE_ETCD", "https://a:1,https://b:1")
+	t.Setenv("SLUICE_BOOT_TIMEOUT", "5m")
+	t.Setenv("SLUICE_LOG_LEVEL", "debug")
+	t.Setenv("SLUICE_SERVER", "https://elsewhere") // the client's, nothing to the server
+	c, code, words = configured(t, "--data-dir", "/flag", "--boot-timeout=7s")
+	if code != 0 {
+		t.Fatal(code, words)
+	}
+	if c.DataDir != "/flag" || c.BootTimeout != 7*time.Second {
+		t.Errorf("flags do not come first: %+v", c)
+	}
+	if c.Socket != "/env.sock" || c.Listen != "" || !slices.Equal(c.Etcd, []string{"https://a:1", "https://b:1"}) || !c.Log.Enabled(t.Context(), slog.LevelDebug) {
+		t.Errorf("the environment does not come second: %+v", c)
+	}
+	if c.Instance != "sluice" || c.Version != version {
+		t.Errorf("defaults do not come last: %+v", c)
+	}
+}
+
+func TestServerRefusesWhatItCannotRead(t *testing.T) {
+	t.Run("a flag", func(t *testing.T) {
+		if c, code, words := configured(t, "--boot-timeout", "soon"); c != nil || code != 2 || !strings.Contains(words, "boot-timeout") {
+			t.Error(c, code, words)
+		}
+	})
+	t.Run("a level", func(t *testing.T) {
+		if c, code, words := configured(t, "--log-level", "loud"); c != nil || code != 2 || !strings.Contains(words, `"loud"`) {
+			t.Error(c, code, words)
+		}
+	})
+	t.Run("a variable", func(t *testing.T) {
+		t.Setenv("SLUICE_BOOT_TIMEOUT", "soon")
+		if c, code, words := configured(t); c != nil || code != 2 || !strings.Contains(words, "SLUICE_BOOT_TIMEOUT") {
+			t.Error(c, code, words)
+		}
+		if c, code, words := configured(t, "--boot-timeout", "1s"); c == nil || code != 0 {
+			t.Error("a flag does not hide a variable that is wrong:", code, words)
+		}
+	})
+	t.Run("an argument", func(t *testing.T) {
+		if c, code, words := configured(t, "now"); c != nil || code != 2 {
+			t.Error(c, code, words)
+		}
+	})
+}
+
+func TestHelpTellsOfTheServer(t *testing.T) {
+	_, code, words := configured(t, "--help")
+	for _, want := range []string{"SLUICE_DATA_DIR", "--data-dir", "admin-token", "sluice server --data-dir"} {
+		if code != 0 || !strings.Contains(words, want) {
+			t.Errorf("%q is missing: %s", want, words)
+		}
+	}
+}
