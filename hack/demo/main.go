@@ -14,25 +14,16 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/sluice-nfv/sluice/api/client"
-	v1 "github.com/sluice-nfv/sluice/api/v1"
 	"github.com/sluice-nfv/sluice/test/lab"
 	"github.com/sluice-nfv/sluice/test/story"
-)
-
-const (
-	stateDir = "/run/sluice-demo"
-	dataDir  = "/var/lib/sluice-demo"
-	socket   = "/run/sluice/sluice.sock"
-	instance = "sluice-demo"
-	// managementCIDR is the server's own address on the management network.
-	managementCIDR = "10.98.0.1/24"
+	"github.com/sluice-nfv/sluice/test/world"
 )
 
 func main() {
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer cancel()
-	if err := run(ctx, os.Args[1:]); err != nil {
+	err := run(ctx, os.Args[1:])
+	cancel()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "demo: "+err.Error())
 		os.Exit(1)
 	}
@@ -45,73 +36,90 @@ func run(ctx context.Context, args []string) error {
 	if args[0] == "peer" {
 		return lab.PeerMain(args[1:])
 	}
-	d, err := newDemo()
+	o, err := options()
 	if err != nil {
 		return err
 	}
 	switch args[0] {
 	case "up":
-		return d.up(ctx)
+		return up(ctx, o)
 	case "down":
-		return d.down(ctx)
+		w, err := world.New(o)
+		if err != nil {
+			return err
+		}
+		return w.Close()
 	}
 	return fmt.Errorf("%q is none of up, down, peer", args[0])
 }
 
-type demo struct {
-	lab    *lab.Lab
-	api    *client.Client
-	sluice string // path of the binary
-	story  *story.Story
-}
-
-func newDemo() (*demo, error) {
+// options name everything that the demonstration makes; the socket is the one
+// that the command line uses by itself.
+func options() (world.Options, error) {
 	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	api, err := client.New(client.Config{Server: "unix://" + socket})
-	if err != nil {
-		return nil, err
-	}
-	l := &lab.Lab{Prefix: "sl-", Dir: stateDir, Peer: []string{self, "peer"}}
-	return &demo{
-		lab: l, api: api, sluice: filepath.Join(filepath.Dir(self), "sluice"),
-		story: &story.Story{Lab: l, API: api, ManagementCIDR: managementCIDR},
-	}, nil
+	return world.Options{
+		Instance: "sluice-demo", Prefix: "sl-", Management: "10.98.0.1/24",
+		Sluice: filepath.Join(filepath.Dir(self), "sluice"), Peer: []string{self, "peer"},
+		Socket: "/run/sluice/sluice.sock",
+	}, err
 }
 
-func (d *demo) up(ctx context.Context) error {
-	if d.answers(ctx) && !d.lab.Running("server") {
-		return fmt.Errorf("a server that is not the demo's answers at %s; stop it first", socket)
-	}
-	if _, err := os.Stat(stateDir); err == nil {
-		fmt.Println("removing the last demo")
-		if err := d.down(ctx); err != nil {
-			return err
-		}
-	}
-	began := time.Now()
-	for _, s := range []story.Step{
-		{Name: "a small internet: three interfaces, a web server, names", Run: d.stage},
-		{Name: "sluice server", Run: d.serve},
-	} {
-		if err := show(ctx, s); err != nil {
-			return err
-		}
-	}
-	fmt.Println("\n$ sluice apply -f hack/demo/topology.yaml")
-	if err := d.cli(ctx, "apply", "-f", "hack/demo/topology.yaml"); err != nil {
+func up(ctx context.Context, o world.Options) error {
+	if err := alone(ctx, o); err != nil {
 		return err
 	}
-	fmt.Println()
-	for _, s := range d.story.Steps() {
+	began := time.Now()
+	var w *world.World
+	err := show(ctx, story.Step{Name: "a small internet, and a server", Run: func(ctx context.Context) (_ string, err error) {
+		w, err = world.Open(ctx, o)
+		return o.Socket, err
+	}})
+	if err != nil {
+		return err
+	}
+	if err := apply(ctx, w); err != nil {
+		return err
+	}
+	for _, s := range w.Story.Steps() {
 		if err := show(ctx, s); err != nil {
-			return fmt.Errorf("%w\nthe server's log is %s/server.log", err, stateDir)
+			return fmt.Errorf("%w\nthe server's log is %s/server.log", err, w.Lab.Dir)
 		}
 	}
 	fmt.Printf("\nall of it held, in %.0fs\n", time.Since(began).Seconds())
-	return d.tables(ctx)
+	return tables(ctx, w)
+}
+
+// alone refuses to take the place of a server that is not the demonstration's,
+// and removes an earlier demonstration.
+func alone(ctx context.Context, o world.Options) error {
+	w, err := world.New(o)
+	if err != nil {
+		return err
+	}
+	if err := w.Possible(ctx); err != nil {
+		return err
+	}
+	patience, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	if w.API.Do(patience, http.MethodGet, "/healthz", nil, nil) == nil && !w.Lab.Running("server") {
+		return fmt.Errorf("a server that is not the demonstration's answers at %s; stop it first", o.Socket)
+	}
+	if _, err := os.Stat(w.Lab.Dir); err == nil {
+		fmt.Println("removing the last demonstration")
+	}
+	return w.Close()
+}
+
+func apply(ctx context.Context, w *world.World) error {
+	const file = "hack/demo/topology.yaml"
+	topology, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	fmt.Println("\n$ sluice apply -f " + file)
+	out, err := w.Apply(ctx, topology)
+	fmt.Println(out)
+	return err
 }
 
 // show runs a step and prints its tick and time.
@@ -123,112 +131,25 @@ func show(ctx context.Context, s story.Step) error {
 		fmt.Printf("  ✗ %6.2fs  %s\n", took, s.Name)
 		return fmt.Errorf("%s: %w", s.Name, err)
 	}
-	fmt.Printf("  ✓ %6.2fs  %s", took, s.Name)
-	if detail != "" {
-		fmt.Printf("  (%s)", detail)
-	}
-	fmt.Println()
+	fmt.Printf("  ✓ %6.2fs  %s  (%s)\n", took, s.Name, detail)
 	return nil
 }
 
-func (d *demo) stage(ctx context.Context) (string, error) {
-	return "", d.story.Stage(ctx)
-}
-
-// serve starts the server and waits until it answers.
-func (d *demo) serve(ctx context.Context) (string, error) {
-	if d.lab.Running("server") {
-		return "running already", nil
-	}
-	err := d.lab.Start(ctx, "", "server", d.sluice, "server", "--data-dir", dataDir, "--socket", socket,
-		"--listen", "127.0.0.1:8743", "--instance", instance)
-	if err != nil {
-		return "", err
-	}
-	for range 300 {
-		if d.answers(ctx) {
-			return socket, nil
-		}
-		if !d.lab.Running("server") {
-			return "", fmt.Errorf("the server ended: %s", d.lab.Log("server"))
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	return "", fmt.Errorf("the server does not answer: %s", d.lab.Log("server"))
-}
-
-func (d *demo) answers(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	return d.api.Do(ctx, http.MethodGet, "/readyz", nil, nil) == nil
-}
-
-func (d *demo) cli(ctx context.Context, args ...string) error {
-	cmd := exec.CommandContext(ctx, d.sluice, args...)
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	return cmd.Run()
-}
-
-func (d *demo) tables(ctx context.Context) error {
+func tables(ctx context.Context, w *world.World) error {
 	for _, noun := range []string{"l3-network", "virtual-router", "vm-instance", "eip", "port-forwarding-rule"} {
 		fmt.Printf("\n$ sluice %s list\n", noun)
-		if err := d.cli(ctx, noun, "list"); err != nil {
+		cmd := exec.CommandContext(ctx, w.Sluice, noun, "list")
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		if err := cmd.Run(); err != nil {
 			return err
 		}
 	}
-	fmt.Printf(`
+	fmt.Println(`
 Everything is still running. Go on with
-  bin/sluice virtual-router show NAME        its stages and how long each took
-  bin/sluice virtual-router status NAME      what the agent in it says
-  ip netns exec sl-web curl http://%s/   from inside a guest
+  bin/sluice virtual-router show vr-guest      its stages and how long each took
+  bin/sluice virtual-router explain vr-guest   what is wanted, what is there
+  ip netns exec sl-web curl http://outside.example/    from inside a guest
   virsh -c qemu:///system list
-  make demo-down                             removes every trace
-`, "outside.example")
+  make demo-down                               removes every trace`)
 	return nil
-}
-
-// down removes every trace, also after a crash: a server that is gone is
-// started once more, because it knows what it made.
-func (d *demo) down(ctx context.Context) error {
-	if _, err := os.Stat(dataDir); err == nil {
-		if _, err := d.serve(ctx); err != nil {
-			return fmt.Errorf("start the server to clean up: %w", err)
-		}
-		if err := d.deleteAll(ctx); err != nil {
-			return err
-		}
-	}
-	err := d.lab.Down(ctx)
-	for _, args := range [][]string{{"pool-destroy", instance}, {"pool-undefine", instance}} {
-		_ = exec.CommandContext(ctx, "virsh", append([]string{"-q", "-c", "qemu:///system"}, args...)...).Run() // gone is fine
-	}
-	return errors.Join(err, os.RemoveAll(dataDir), os.RemoveAll("/var/lib/libvirt/images/"+instance))
-}
-
-// deleteAll deletes what stands at the roots of the model and waits until the
-// routers are gone.
-func (d *demo) deleteAll(ctx context.Context) error {
-	for _, path := range []string{"vm-instances", "l2-networks"} {
-		all, err := client.List[v1.Zone](ctx, d.api, "/v1/"+path, nil)
-		if err != nil {
-			return err
-		}
-		for _, o := range all {
-			if err := d.api.Do(ctx, http.MethodDelete, "/v1/"+path+"/"+o.UUID, nil, nil); err != nil {
-				return err
-			}
-		}
-	}
-	for end := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
-		left, err := client.List[v1.VirtualRouter](ctx, d.api, "/v1/virtual-routers", nil)
-		if err != nil {
-			return err
-		}
-		if len(left) == 0 {
-			return nil
-		}
-		if time.Now().After(end) {
-			return fmt.Errorf("%d routers are still there", len(left))
-		}
-	}
 }

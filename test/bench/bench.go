@@ -69,7 +69,7 @@ func (b *bench) site(ctx context.Context) (*world.World, error) {
 		Sluice: filepath.Join(b.bin, "sluice"), Peer: []string{b.self, "peer"},
 	})
 	if err == nil {
-		err = w.Apply(ctx, []byte(strings.ReplaceAll(topology, template, b.image)))
+		_, err = w.Apply(ctx, []byte(strings.ReplaceAll(topology, template, b.image)))
 	}
 	if err != nil {
 		return nil, errors.Join(err, w.Close())

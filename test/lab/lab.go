@@ -135,7 +135,7 @@ func (l *Lab) Start(ctx context.Context, ns, name string, args ...string) error 
 func (l *Lab) pidFile(name string) string { return filepath.Join(l.Dir, name+".pid") }
 
 // startTime tells a process from a later one with the same pid (proc(5), stat
-// field 22).
+// field 22). Empty: it does not run.
 func startTime(pid int) string {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -143,7 +143,7 @@ func startTime(pid int) string {
 	}
 	_, rest, _ := strings.Cut(string(b), ") ")
 	fields := strings.Fields(rest)
-	if len(fields) < 20 {
+	if len(fields) < 20 || fields[0] == "Z" { // ended; process 1 does not reap everywhere
 		return ""
 	}
 	return fields[19]
@@ -163,7 +163,7 @@ func (l *Lab) pid(name string) int {
 	}
 	var pid int
 	var started string
-	if n, _ := fmt.Sscan(string(b), &pid, &started); n != 2 || startTime(pid) != started {
+	if n, _ := fmt.Sscan(string(b), &pid, &started); n != 2 || started == "" || startTime(pid) != started {
 		return 0
 	}
 	return pid

@@ -3,6 +3,7 @@ package world
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -18,15 +19,16 @@ import (
 func (w *World) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	if w.API != nil && w.Lab.Running("server") {
-		_ = w.deleteAll(ctx) // what it leaves goes by force
+	if w.Lab.Running("server") {
+		_ = w.DeleteAll(ctx) // what it leaves goes by force
 	}
 	return w.remove(ctx)
 }
 
-// deleteAll deletes what stands at the roots of the model. The patience is
-// short: a router that is being built is removed by force afterwards.
-func (w *World) deleteAll(ctx context.Context) error {
+// DeleteAll deletes what stands at the roots of the model and waits until the
+// routers are gone. The patience is short: one that is being built is removed
+// by force when the world closes.
+func (w *World) DeleteAll(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	for _, path := range []string{"/v1/vm-instances", "/v1/l2-networks"} {
@@ -43,24 +45,36 @@ func (w *World) deleteAll(ctx context.Context) error {
 	return w.NoRouters(ctx, 5*time.Second)
 }
 
+// Left names what of routers and networks is still on the machine.
+func (w *World) Left(ctx context.Context) []string {
+	left := w.Domains(ctx)
+	volumes, _ := filepath.Glob(filepath.Join(w.pool(), "router-*"))
+	left = append(left, volumes...)
+	for _, name := range w.bridges() {
+		if _, err := net.InterfaceByName(name); err == nil {
+			left = append(left, name)
+		}
+	}
+	return left
+}
+
 // remove ends the lab and sweeps domains, pool, bridges and data.
 func (w *World) remove(ctx context.Context) error {
 	down := w.Lab.Down(ctx)
-	for _, name := range w.domains(ctx) {
+	for _, name := range w.Domains(ctx) {
 		_ = virsh(ctx, "destroy", name).Run() // it may be off already
 		_ = virsh(ctx, "undefine", name).Run()
 	}
 	_ = virsh(ctx, "pool-destroy", w.Instance).Run() // gone is fine
 	_ = virsh(ctx, "pool-undefine", w.Instance).Run()
-	bridges, _ := os.ReadFile(w.bridgeFile())
-	for name := range strings.FieldsSeq(string(bridges)) {
+	for _, name := range w.bridges() {
 		_, _ = w.Lab.Host(ctx, "ip", "link", "delete", name) // gone is the rule
 	}
 	return errors.Join(down, os.RemoveAll(w.pool()), os.RemoveAll(w.data()), os.RemoveAll(w.bridgeFile()))
 }
 
-// domains are those that use the instance's pool.
-func (w *World) domains(ctx context.Context) []string {
+// Domains are those that use the instance's pool, running or not.
+func (w *World) Domains(ctx context.Context) []string {
 	out, _ := virsh(ctx, "list", "--all", "--name").Output()
 	var ours []string
 	for name := range strings.FieldsSeq(string(out)) {
@@ -74,6 +88,11 @@ func (w *World) domains(ctx context.Context) []string {
 
 // bridgeFile outlives the lab's directory and the server's data.
 func (w *World) bridgeFile() string { return filepath.Join("/run", w.Instance+"-bridges") }
+
+func (w *World) bridges() []string {
+	names, _ := os.ReadFile(w.bridgeFile())
+	return strings.Fields(string(names))
+}
 
 func (w *World) noteBridges(ctx context.Context) error {
 	all, err := client.List[v1.L2Network](ctx, w.API, "/v1/l2-networks", nil)

@@ -27,46 +27,60 @@ type Options struct {
 	Management string   // the server's own address on the management network, as a prefix
 	Sluice     string   // path of the binary
 	Peer       []string // command that ends in lab.PeerMain
+	Socket     string   // of the server; one in the lab's directory if empty
+	Flags      []string // of the server, besides the usual ones
 }
 
 // World is a running server.
 type World struct {
 	Options
-	Lab *lab.Lab
-	API *client.Client
-
-	story *story.Story
+	Lab   *lab.Lab
+	API   *client.Client
+	Story *story.Story
 }
 
-// Open removes what an earlier world of the same instance left, builds the
-// stage and starts the server. The caller closes the world, also after an error.
-func Open(ctx context.Context, o Options) (*World, error) {
+// New describes a world, which may be running; it touches nothing.
+func New(o Options) (*World, error) {
 	w := &World{Options: o, Lab: &lab.Lab{Prefix: o.Prefix, Dir: filepath.Join("/run", o.Instance), Peer: o.Peer}}
-	if err := w.possible(ctx); err != nil {
-		return w, err
+	if w.Socket == "" {
+		w.Socket = filepath.Join(w.Lab.Dir, "sluice.sock")
 	}
 	var err error
-	if w.API, err = client.New(client.Config{Server: w.server()}); err != nil {
+	w.API, err = client.New(client.Config{Server: w.Server()})
+	w.Story = &story.Story{Lab: w.Lab, API: w.API, ManagementCIDR: o.Management}
+	return w, err
+}
+
+// Open makes a new world in place of an earlier one of the same instance, with
+// its stage built and its server running. The caller closes it, also after an
+// error.
+func Open(ctx context.Context, o Options) (*World, error) {
+	w, err := New(o)
+	if err != nil {
 		return w, err
 	}
-	w.story = &story.Story{Lab: w.Lab, API: w.API, ManagementCIDR: o.Management}
+	if err := w.Possible(ctx); err != nil {
+		return w, err
+	}
 	if err := w.remove(ctx); err != nil {
 		return w, fmt.Errorf("remove an earlier world: %w", err)
 	}
-	if err := w.story.Stage(ctx); err != nil {
+	if err := w.Story.Stage(ctx); err != nil {
 		return w, fmt.Errorf("build stage: %w", err)
 	}
-	return w, w.serve(ctx)
+	return w, w.Serve(ctx)
 }
 
-func (w *World) server() string { return "unix://" + filepath.Join(w.Lab.Dir, "sluice.sock") }
-func (w *World) data() string   { return filepath.Join("/var/lib", w.Instance) }
+// Server is what --server of the command line takes.
+func (w *World) Server() string { return "unix://" + w.Socket }
+
+func (w *World) data() string { return filepath.Join("/var/lib", w.Instance) }
 
 // pool is the directory of the instance's volumes on this machine.
 func (w *World) pool() string { return filepath.Join("/var/lib/libvirt/images", w.Instance) }
 
-// possible says what is missing, before anything is touched.
-func (w *World) possible(ctx context.Context) error {
+// Possible says what is missing for a world here; it touches nothing.
+func (w *World) Possible(ctx context.Context) error {
 	if os.Geteuid() != 0 {
 		return errors.New("needs root: bridges, namespaces and libvirt")
 	}
@@ -85,14 +99,15 @@ func virsh(ctx context.Context, args ...string) *exec.Cmd {
 	return exec.CommandContext(ctx, "virsh", append([]string{"-q", "-c", "qemu:///system"}, args...)...)
 }
 
-// serve starts the server and waits until it answers.
-func (w *World) serve(ctx context.Context) error {
-	err := w.Lab.Start(ctx, "", "server", w.Sluice, "server", "--data-dir", w.data(),
-		"--socket", filepath.Join(w.Lab.Dir, "sluice.sock"), "--listen", "", "--instance", w.Instance)
-	if err != nil {
+// Serve starts the server and waits until it answers.
+func (w *World) Serve(ctx context.Context) error {
+	args := append([]string{
+		w.Sluice, "server", "--data-dir", w.data(), "--socket", w.Socket, "--listen", "127.0.0.1:0", "--instance", w.Instance,
+	}, w.Flags...)
+	if err := w.Lab.Start(ctx, "", "server", args...); err != nil {
 		return err
 	}
-	err = until(ctx, 30*time.Second, func() (bool, error) {
+	err := until(ctx, 30*time.Second, func() (bool, error) {
 		if !w.Lab.Running("server") {
 			return false, errors.New("the server ended")
 		}
@@ -110,17 +125,18 @@ func (w *World) Log() string {
 	return s[max(0, len(s)-3000):]
 }
 
-// Apply applies a topology and remembers the bridges that came with it.
-func (w *World) Apply(ctx context.Context, topology []byte) error {
+// Apply applies a topology, remembers the bridges that came with it, and
+// returns what the command printed.
+func (w *World) Apply(ctx context.Context, topology []byte) (string, error) {
 	file := filepath.Join(w.Lab.Dir, "topology.yaml")
 	if err := os.WriteFile(file, topology, 0o600); err != nil {
-		return err
+		return "", err
 	}
-	out, err := exec.CommandContext(ctx, w.Sluice, "--server", w.server(), "apply", "-f", file).CombinedOutput()
+	out, err := exec.CommandContext(ctx, w.Sluice, "--server", w.Server(), "apply", "-f", file).CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("apply topology: %w: %s", err, out)
+		err = fmt.Errorf("apply topology: %w: %s", err, out)
 	}
-	return w.noteBridges(ctx)
+	return string(out), errors.Join(err, w.noteBridges(ctx))
 }
 
 // Bridge is the bridge of an L2 network on this machine.

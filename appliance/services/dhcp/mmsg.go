@@ -53,7 +53,7 @@ func newMmsg(call uintptr, on poller) *mmsg {
 // try makes the call once; false asks the poller to wait.
 func (m *mmsg) try(fd uintptr) bool {
 	for {
-		n, _, errno := unix.Syscall6(m.call, fd, uintptr(unsafe.Pointer(&m.hdrs[0])), uintptr(m.count), unix.MSG_DONTWAIT, 0, 0)
+		n, _, errno := unix.RawSyscall6(m.call, fd, uintptr(unsafe.Pointer(&m.hdrs[0])), uintptr(m.count), unix.MSG_DONTWAIT, 0, 0)
 		switch errno {
 		case 0:
 			m.n, m.errno = int(n), 0
