@@ -539,3 +539,22 @@ func TestSettle(t *testing.T) {
 		t.Fatalf("router %s is stopped, and settling took %s: %v", r.Name, time.Since(began), err)
 	}
 }
+
+// A router to be destroyed does not wait for a push to an agent that is gone:
+// so it is when its management network was deleted with it.
+func TestDestroyInterruptsAPush(t *testing.T) {
+	s := newSite(t, 1, 2)
+	r := s.serve(s.vms[0])
+	s.agents.hang.Store(true)
+	s.startVM(s.vms[1])
+	pushes := func() int { s.agents.mu.Lock(); defer s.agents.mu.Unlock(); return s.agents.calls["PushSpec"] }
+	before := pushes()
+	s.eventually("a push hangs", func() bool { return pushes() > 0 && pushes() >= before })
+	time.Sleep(50 * time.Millisecond)
+	began := time.Now()
+	stored(s, func(tx *model.Tx) (*v1.VirtualRouter, error) { return nil, model.DeleteRouter(tx, r.UUID) })
+	s.eventually("router is gone", func() bool { return s.router() == nil })
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("that took %s", took)
+	}
+}

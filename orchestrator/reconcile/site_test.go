@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -117,6 +118,7 @@ type flaky struct {
 	mu    sync.Mutex
 	fails map[string]error
 	calls map[string]int
+	hang  atomic.Bool // pushes never end by themselves
 }
 
 func (f *flaky) enter(method string) error {
@@ -151,6 +153,10 @@ func (f *flaky) Enrol(ctx context.Context, t agentlink.Target) error {
 func (f *flaky) PushSpec(ctx context.Context, t agentlink.Target, s agentv1.RouterSpec) (agentv1.RouterStatus, error) {
 	if err := f.enter("PushSpec"); err != nil {
 		return agentv1.RouterStatus{}, err
+	}
+	if f.hang.Load() {
+		<-ctx.Done()
+		return agentv1.RouterStatus{}, ctx.Err()
 	}
 	return f.Link.PushSpec(ctx, t, s)
 }

@@ -187,15 +187,16 @@ func (w *worker) round() (gone bool, pause time.Duration, err error) {
 
 // act runs the actions in order until one fails, or something else is wanted.
 func (w *worker) act(lock *store.Lock, actions []plan.Action, planned wish) (gone bool, err error) {
-	ctx, cancel := context.WithCancel(w.ctx)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(w.ctx)
+	defer cancel(nil)
 	go func() { // a lost lock means that another orchestrator may be at work
 		select {
 		case <-lock.Lost:
-			cancel()
+			cancel(nil)
 		case <-ctx.Done():
 		}
 	}()
+	go w.watchWish(ctx, planned, cancel)
 	w.fresh = false // whatever happens now, look again afterwards
 	progress := newProgress(actions)
 	for _, a := range actions {
@@ -220,6 +221,18 @@ func (w *worker) act(lock *store.Lock, actions []plan.Action, planned wish) (gon
 	return actions[len(actions)-1] == plan.Forget, nil
 }
 
+// watchWish ends what is under way when the router is to be something else by
+// now: a router to be destroyed must not wait for an agent that is gone.
+func (w *worker) watchWish(ctx context.Context, planned wish, cancel context.CancelCauseFunc) {
+	err := w.Store.Wait(ctx, func(view *model.View) (bool, error) {
+		row := model.Get[v1.VirtualRouter](view, w.uuid)
+		return row == nil || row.WantedState != planned.state, nil
+	})
+	if err == nil {
+		cancel(errSuperseded)
+	}
+}
+
 // run runs one action, and records its failure.
 func (c *call) run(ctx context.Context, a plan.Action) error {
 	c.log.Debug("begin", "action", a, "stage", a.Stage())
@@ -233,8 +246,8 @@ func (c *call) run(ctx context.Context, a plan.Action) error {
 		return nil
 	case c.ctx.Err() != nil:
 		return c.ctx.Err()
-	case errors.Is(err, errSuperseded):
-		return err
+	case errors.Is(err, errSuperseded), errors.Is(context.Cause(ctx), errSuperseded):
+		return errSuperseded
 	}
 	c.progress.failed()
 	return c.failed(c.row, a.Stage(), err, c.progress.record)

@@ -114,6 +114,13 @@ func TestLibvirtGone(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 	s.check(os.Symlink("/run/libvirt/libvirt-sock", socket))
+	hosts, err := client.List[v1.Host](t.Context(), s.API, "/v1/hosts", nil)
+	s.check(err)
+	var host v1.Host
+	s.check(s.API.Do(t.Context(), http.MethodGet, "/v1/hosts/"+hosts[0].UUID+"?wait=30s", nil, &host))
+	if host.Status != v1.Connected {
+		t.Fatalf("libvirt is back, and the host is %s: %v", host.Status, host.Conditions)
+	}
 	s.apply()
 	s.check(s.start(t.Context(), s.vm("web")))
 	s.nothingLeft()

@@ -101,7 +101,11 @@ func (s *Server) openListener(n *network, p place) (_ *listener, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("listen on udp %s of %s: %w", at, p.link, err)
 		}
-		l.udp = append(l.udp, newUDPSocket(n, conn.(*net.UDPConn)))
+		u, err := newUDPSocket(n, conn.(*net.UDPConn))
+		if err != nil {
+			return nil, errors.Join(err, conn.Close())
+		}
+		l.udp = append(l.udp, u)
 	}
 	tcp, err := lc.Listen(context.Background(), "tcp4", at)
 	if err != nil {
@@ -118,7 +122,7 @@ func (s *Server) openListener(n *network, p place) (_ *listener, err error) {
 // close closes the sockets; their loops end by themselves.
 func (l *listener) close() {
 	for _, u := range l.udp {
-		u.packets.Close() //nolint:errcheck // nothing is buffered
+		u.packets.close() //nolint:errcheck // nothing is buffered
 	}
 	if l.tcp != nil {
 		l.tcp.close()

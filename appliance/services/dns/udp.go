@@ -6,9 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"time"
-
-	"golang.org/x/net/ipv4"
-	"golang.org/x/sys/unix"
 )
 
 // Sizes of a packet loop.
@@ -17,15 +14,17 @@ const (
 	maxQuery  = 2048 // bytes; a longer UDP query is no honest one
 )
 
-// packets is where a loop gets its packets from and sends them to, a batch of
-// datagrams at a time. *ipv4.PacketConn is one (recvmmsg, sendmmsg).
+// packets is where a loop gets its packets from and sends them to, a batch at
+// a time. *udpPackets is one.
 type packets interface {
-	// ReadBatch waits for at least one message and returns how many there are.
-	ReadBatch(ms []ipv4.Message, flags int) (int, error)
-	// WriteBatch sends messages and returns how many went out.
-	WriteBatch(ms []ipv4.Message, flags int) (int, error)
-	// Close ends a ReadBatch under way with net.ErrClosed.
-	Close() error
+	// receive waits for at least one packet and returns how many there are.
+	// Their data is theirs until the next call.
+	receive(in []datagram) (int, error)
+	// send sends packets and returns how many went out; an error is about the
+	// first of them.
+	send(out []datagram) (int, error)
+	// close ends a receive under way with net.ErrClosed.
+	close() error
 }
 
 // udpSocket is one socket with its loop.
@@ -36,8 +35,12 @@ type udpSocket struct {
 	conn *net.UDPConn
 }
 
-func newUDPSocket(n *network, conn *net.UDPConn) *udpSocket {
-	return &udpSocket{net: n, packets: ipv4.NewPacketConn(conn), conn: conn}
+func newUDPSocket(n *network, conn *net.UDPConn) (*udpSocket, error) {
+	d, err := newUDPPackets(conn)
+	if err != nil {
+		return nil, err
+	}
+	return &udpSocket{net: n, packets: d, conn: conn}, nil
 }
 
 // reply sends a late answer.
@@ -50,10 +53,10 @@ func (u *udpSocket) reply(msg []byte, to netip.AddrPort) {
 // run answers packets until the socket is closed. Errors of single packets,
 // such as an unreachable guest, are counted and passed over.
 func (u *udpSocket) run(log *slog.Logger) {
-	b := newBatch()
+	b := new(batch)
 	var failing bool
 	for {
-		n, err := u.packets.ReadBatch(b.in, 0)
+		n, err := u.packets.receive(b.in[:])
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return
@@ -73,43 +76,28 @@ func (u *udpSocket) run(log *slog.Logger) {
 
 // batch is a loop's memory.
 type batch struct {
-	in, out []ipv4.Message
-	replies [][]byte
+	in, out [batchSize]datagram
+	replies [batchSize][ednsUDPSize]byte
 	q       query
 	tally   tally
 }
 
-func newBatch() *batch {
-	b := &batch{
-		in: make([]ipv4.Message, batchSize), out: make([]ipv4.Message, batchSize),
-		replies: make([][]byte, batchSize),
-	}
-	for i := range batchSize {
-		b.in[i].Buffers = [][]byte{make([]byte, maxQuery)}
-		b.out[i].Buffers = make([][]byte, 1)
-		b.replies[i] = make([]byte, 0, ednsUDPSize)
-	}
-	return b
-}
-
-// answer answers the first n messages of the batch that can be answered now.
+// answer answers the first n packets of the batch that can be answered now.
 func (u *udpSocket) answer(b *batch, n int) {
 	now := u.net.clock()
 	send := 0
 	for i := range b.in[:n] {
-		m := &b.in[i]
-		from, ok := m.Addr.(*net.UDPAddr)
-		if !ok || m.Flags&unix.MSG_TRUNC != 0 || from.Port == 0 {
+		d := &b.in[i]
+		if d.cut || d.guest.Port() == 0 {
 			b.tally[countSilent]++
 			continue
 		}
 		b.q.overTCP = false
-		reply := u.net.respond(b.replies[send][:0], &b.q, m.Buffers[0][:m.N], u, from.AddrPort(), now, &b.tally)
+		reply := u.net.respond(b.replies[send][:0], &b.q, d.data, u, d.guest, now, &b.tally)
 		if len(reply) == 0 {
 			continue
 		}
-		b.replies[send] = reply
-		b.out[send].Buffers[0], b.out[send].Addr = reply, from
+		b.out[send] = datagram{data: reply, guest: d.guest}
 		send++
 	}
 	b.tally[countUDP] += uint64(n)
@@ -117,10 +105,10 @@ func (u *udpSocket) answer(b *batch, n int) {
 	u.net.counters.add(&b.tally)
 }
 
-// send sends all messages; one that the kernel refuses is left out.
-func (u *udpSocket) send(ms []ipv4.Message, t *tally) {
-	for len(ms) > 0 {
-		n, err := u.packets.WriteBatch(ms, 0)
+// send sends all packets; one that the kernel refuses is left out.
+func (u *udpSocket) send(ds []datagram, t *tally) {
+	for len(ds) > 0 {
+		n, err := u.packets.send(ds)
 		if err != nil || n <= 0 {
 			if errors.Is(err, net.ErrClosed) {
 				return
@@ -128,6 +116,6 @@ func (u *udpSocket) send(ms []ipv4.Message, t *tally) {
 			t[countSocketError]++
 			n = 1
 		}
-		ms = ms[n:]
+		ds = ds[n:]
 	}
 }
