@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds the agent, process 1 and the router template, if anything changed.
+# Builds the agent and the router template, if anything changed.
 #   SLUICE_IMAGE_DIR   where the template goes     (/var/cache/sluice/image)
 #   SLUICE_IMAGE_CACHE packages, unchanged parts   (/var/cache/sluice/image-cache)
 #   SLUICE_AGENT       an agent binary to use instead of building one
@@ -30,7 +30,6 @@ fi
 
 build() { CGO_ENABLED=0 go build -tags nomsgpack -trimpath -ldflags='-s -w' -o "$bin/$1" "$2"; }
 mkdir -p "$bin"
-build sluice-init ./appliance/boot/cmd/sluice-init
 build sluice-image ./imagebuild/cmd/sluice-image
 if [ -n "${SLUICE_AGENT:-}" ]; then
 	cp "$SLUICE_AGENT" "$bin/sluice-agent"
@@ -40,7 +39,7 @@ fi
 
 # What the template depends on: our binaries (the builder holds the recipe) and
 # the packages of the mirror, which the builder looks up in the lists.
-stamp=$(cat "$bin/sluice-init" "$bin/sluice-image" "$bin/sluice-agent" | sha256sum | cut -d' ' -f1)
+stamp=$(cat "$bin/sluice-image" "$bin/sluice-agent" | sha256sum | cut -d' ' -f1)
 stamp=$stamp-$("$bin/sluice-image" packages | sha256sum | cut -d' ' -f1)
 if [ -f "$out/manifest.json" ] && [ "$(cat "$out/.stamp" 2>/dev/null)" = "$stamp" ]; then
 	echo "image.sh: $out is up to date"

@@ -23,7 +23,17 @@ cleanup() {
 trap cleanup EXIT
 
 step "unit and scenario tests"
-go test -count=1 -timeout 20m ./...
+log=$(mktemp)
+if ! go test -v -count=1 -timeout 20m ./... >"$log" 2>&1; then
+	grep -vE '^(=== |--- PASS|    --- PASS|PASS$|\?   )' "$log" >&2
+	exit 1
+fi
+grep -E '^ok' "$log"
+
+step "skipped, and why"
+# go test prints the reason in the line before the verdict.
+awk '/^ *--- SKIP/ { print "  " $3 ": " reason; n++ } { reason = $0; sub(/^ +/, "", reason) } END { print n + 0 " skipped" }' "$log"
+rm -f "$log"
 
 step "router template"
 make --no-print-directory build
