@@ -57,7 +57,8 @@ type packetWire struct {
 	raw     syscall.RawConn
 	sink    int
 	closed  atomic.Bool
-	in, out *mmsg
+	in      *incoming
+	out     *outgoing
 }
 
 // openPacket opens the wire of a link, found by its MAC; link is where it was
@@ -84,7 +85,7 @@ func openPacket(link string, mac hw) (wire, error) {
 		_ = w.close()
 		return nil, fmt.Errorf("open packet socket on %s: %w", ifi.Name, err)
 	}
-	w.in, w.out = newMmsg(unix.SYS_RECVMMSG, w.raw.Read), newMmsg(unix.SYS_SENDMMSG, w.raw.Write)
+	w.in, w.out = newIncoming(w.raw), newOutgoing(w.raw)
 	return w, nil
 }
 

@@ -5,8 +5,9 @@
 // its monitor thread for the first call after each pause, which costs more than
 // the call itself when packets come one by one. That is safe because none of
 // them waits (MSG_DONTWAIT): waiting is the runtime poller's work, so closing a
-// socket, deadlines and goroutines are as with any other connection. What it
-// costs is that a garbage collection may begin one batch later.
+// socket, deadlines and goroutines are as with any other connection. A receiver
+// that does not get to wait tells the scheduler after all, or its goroutine
+// would keep a lone processor to itself.
 package mmsg
 
 import (
@@ -15,6 +16,11 @@ import (
 
 	"golang.org/x/sys/unix"
 )
+
+// callsUntold is how many calls a receiver makes without a wait before the
+// scheduler is told of them: more than a burst of a few guests takes, and well
+// below the 10 ms after which the monitor thread takes the processor away.
+const callsUntold = 16
 
 // Header is struct mmsghdr of recvmmsg(2): a message's header and how many
 // bytes were moved.
@@ -32,8 +38,10 @@ type Batch struct {
 	Headers []Header
 
 	iovs []unix.Iovec
-	call uintptr
-	on   func(func(fd uintptr) bool) error // RawConn's Read or Write
+	// calls is how many were made since the last wait.
+	calls int
+	call  uintptr
+	on    func(func(fd uintptr) bool) error // RawConn's Read or Write
 
 	// Of the call under way; here because a closure a call would be an
 	// allocation a call.
@@ -76,8 +84,7 @@ func (b *Batch) Set(i int, data []byte) {
 // Move receives or sends the first n messages (1 to the batch's size) and
 // returns how many were moved. With wait it waits until at least one can be;
 // without it, none is no error. An error is about the first message, or the
-// socket: a closed one gives what its Read or Write does, such as net.ErrClosed
-// or os.ErrClosed.
+// socket: net.ErrClosed for one of package net, something else for an os.File.
 func (b *Batch) Move(n int, wait bool) (int, error) {
 	b.count, b.wait = n, wait
 	if err := b.on(b.try); err != nil {
@@ -92,7 +99,7 @@ func (b *Batch) Move(n int, wait bool) (int, error) {
 // once makes the call; false asks the poller to wait and come again.
 func (b *Batch) once(fd uintptr) bool {
 	for {
-		n, _, errno := unix.RawSyscall6(b.call, fd, uintptr(unsafe.Pointer(&b.Headers[0])), uintptr(b.count), unix.MSG_DONTWAIT, 0, 0)
+		n, errno := b.enter(fd)
 		switch errno {
 		case 0:
 			b.moved, b.errno = int(n), 0
@@ -101,9 +108,26 @@ func (b *Batch) once(fd uintptr) bool {
 			continue
 		case unix.EAGAIN:
 			b.moved, b.errno = 0, 0
+			if b.wait {
+				b.calls = 0
+			}
 			return !b.wait
 		}
 		b.moved, b.errno = 0, errno
 		return true
 	}
+}
+
+// enter makes the call, raw where that is fair to other goroutines. A sender is
+// always raw: whoever sends without end has received without end.
+func (b *Batch) enter(fd uintptr) (n uintptr, errno syscall.Errno) {
+	if b.call == unix.SYS_RECVMMSG {
+		b.calls++
+	}
+	if b.calls > callsUntold {
+		n, _, errno = unix.Syscall6(b.call, fd, uintptr(unsafe.Pointer(&b.Headers[0])), uintptr(b.count), unix.MSG_DONTWAIT, 0, 0)
+	} else {
+		n, _, errno = unix.RawSyscall6(b.call, fd, uintptr(unsafe.Pointer(&b.Headers[0])), uintptr(b.count), unix.MSG_DONTWAIT, 0, 0)
+	}
+	return n, errno
 }

@@ -12,7 +12,7 @@ import (
 
 // pair gives the two ends of a datagram socket: these calls do not care which
 // family it is.
-func pair(t *testing.T) (send, receive *mmsg, ends [2]*os.File) {
+func pair(t *testing.T) (send *outgoing, receive *incoming, ends [2]*os.File) {
 	t.Helper()
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -26,7 +26,7 @@ func pair(t *testing.T) (send, receive *mmsg, ends [2]*os.File) {
 			t.Fatal(err)
 		}
 	}
-	return newMmsg(unix.SYS_SENDMMSG, raw[0].Write), newMmsg(unix.SYS_RECVMMSG, raw[1].Read), ends
+	return newOutgoing(raw[0]), newIncoming(raw[1]), ends
 }
 
 func slots(n int) []*slot {
@@ -40,9 +40,9 @@ func slots(n int) []*slot {
 	return out
 }
 
-// TestMmsg: more than a batch arrives whole, in order and with its lengths,
+// TestFrames: more than a batch arrives whole, in order and with its lengths,
 // though the queue between (10 datagrams) is shorter.
-func TestMmsg(t *testing.T) {
+func TestFrames(t *testing.T) {
 	send, receive, _ := pair(t)
 	const frames = 3*batch + 5
 	sent := slots(frames)
@@ -75,7 +75,7 @@ func TestMmsg(t *testing.T) {
 	}
 }
 
-func TestMmsgDoesNotAllocate(t *testing.T) {
+func TestFramesDoNotAllocate(t *testing.T) {
 	send, receive, _ := pair(t)
 	out, in := slots(4), slots(batch)
 	n := testing.AllocsPerRun(100, func() {
@@ -91,8 +91,8 @@ func TestMmsgDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// TestMmsgClose ends a receive that waits.
-func TestMmsgClose(t *testing.T) {
+// TestFramesClose ends a receive that waits.
+func TestFramesClose(t *testing.T) {
 	_, receive, ends := pair(t)
 	result := make(chan error, 1)
 	go func() {
