@@ -1,7 +1,6 @@
 package imagebuild
 
 import (
-	"cmp"
 	"context"
 	"debug/buildinfo"
 	"fmt"
@@ -16,8 +15,7 @@ import (
 // Options say where a build reads and writes.
 type Options struct {
 	Recipe Recipe
-	Agent  string // path of the agent binary, static, for the recipe's architecture
-	Init   string // path of the sluice-init binary, "" for the one beside Agent
+	Agent  string // path of the agent binary, static, for the recipe's architecture; process 1 too
 	Output string // directory; created
 	Cache  string // directory for packages and bases; created
 	Mirror string // Debian mirror, "" for this machine's apt sources
@@ -41,7 +39,7 @@ func Build(ctx context.Context, o Options) (Manifest, error) {
 	if err != nil {
 		return Manifest{}, err
 	}
-	own, err := ownArchive(o.Agent, cmp.Or(o.Init, filepath.Join(filepath.Dir(o.Agent), "sluice-init")))
+	own, err := ownArchive(o.Agent)
 	if err != nil {
 		return Manifest{}, err
 	}
@@ -64,17 +62,11 @@ func Build(ctx context.Context, o Options) (Manifest, error) {
 
 // ownArchive is the part of the RAM disk that changes with our code: an archive
 // of its own behind the base, which the kernel unpacks over it.
-func ownArchive(agent, init string) ([]byte, error) {
-	entries := []Entry{
-		{Path: "init", Mode: ModeExec, Source: init},
-		{Path: "usr/sbin/sluice-agent", Mode: ModeExec, Source: agent},
+func ownArchive(agent string) ([]byte, error) {
+	if err := checkStatic(agent); err != nil {
+		return nil, fmt.Errorf("take agent: %w", err)
 	}
-	for _, e := range entries {
-		if err := checkStatic(e.Source); err != nil {
-			return nil, fmt.Errorf("take /%s: %w", e.Path, err)
-		}
-	}
-	return Pack(entries)
+	return Pack([]Entry{{Path: "usr/sbin/sluice-agent", Mode: ModeExec, Source: agent}})
 }
 
 // checkStatic refuses a binary that needs libraries: the base holds only those

@@ -84,7 +84,7 @@ func TestManifestCheck(t *testing.T) {
 }
 
 func TestDynamicAgentRefused(t *testing.T) {
-	if _, err := ownArchive("/bin/ls", "/bin/ls"); err == nil || !strings.Contains(err.Error(), "CGO_ENABLED=0") {
+	if _, err := ownArchive("/bin/ls"); err == nil || !strings.Contains(err.Error(), "CGO_ENABLED=0") {
 		t.Errorf("got %v", err)
 	}
 }

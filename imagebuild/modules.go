@@ -42,7 +42,8 @@ func parseModules(dep, softdep, builtin string) moduleIndex {
 }
 
 // addSoft puts `pre:` soft dependencies before the hard ones. They are often
-// aliases (crypto-gcm) rather than modules: those are left to modprobe.
+// aliases (crypto-gcm) rather than modules: those are left out, and the recipe
+// has to name what is needed of them.
 func (ix moduleIndex) addSoft(softdep string) {
 	for line := range strings.Lines(softdep) {
 		f := strings.Fields(line)
@@ -91,22 +92,6 @@ func (ix moduleIndex) closure(names []string) ([]string, error) {
 		}
 	}
 	return out, nil
-}
-
-// plan prints for each file's module a line `name file...`: what to load for it,
-// itself last, sorted by name.
-func (ix moduleIndex) plan(files []string) string {
-	var lines []string
-	for _, f := range files {
-		name := moduleName(f)
-		need, err := ix.closure([]string{name})
-		if err != nil { // files came out of closure: all their needs exist
-			continue
-		}
-		lines = append(lines, name+" "+strings.Join(need, " ")+"\n")
-	}
-	slices.Sort(lines)
-	return strings.Join(lines, "")
 }
 
 // moduleName is the kernel's own form of a module's name: no directory, no

@@ -32,28 +32,22 @@ func TestClosure(t *testing.T) {
 	}
 }
 
-func TestPlan(t *testing.T) {
-	ix := parseModules(testDep, testSoft, testBuiltin)
-	got := ix.plan([]string{"kernel/n/nfnetlink.ko", "kernel/a/libcrc.ko"})
-	want := "libcrc kernel/a/crc-fast.ko kernel/a/libcrc.ko\nnfnetlink kernel/n/nfnetlink.ko\n"
-	if got != want {
-		t.Errorf("got %q, want %q", got, want)
-	}
-}
-
 func TestLoadLists(t *testing.T) {
 	ix := parseModules(testDep, testSoft, testBuiltin)
 	lists, err := loadLists(ix, ModuleSet{
-		Early: []string{"libcrc"}, Drive: []string{"nfnetlink"}, Late: []string{"nf_tables"},
+		Early: []string{"libcrc"}, Drive: []string{"nfnetlink"}, Filter: []string{"nf_tables"}, Power: []string{"nft_nat"},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Late does not repeat early, but does not rely on drive.
-	if got := strings.Join(lists["late"], " "); got != "kernel/n/nfnetlink.ko kernel/n/nf_tables.ko" {
-		t.Errorf("late: %s", got)
+	// Filter does not repeat early, but does not rely on drive.
+	if got := strings.Join(lists["filter"], " "); got != "kernel/n/nfnetlink.ko kernel/n/nf_tables.ko" {
+		t.Errorf("filter: %s", got)
 	}
-	if len(lists["power"]) != 0 || len(lists["early"]) != 2 {
+	if got := strings.Join(lists["power"], " "); got != "kernel/n/nft_nat.ko" {
+		t.Errorf("power: %s", got)
+	}
+	if len(lists["early"]) != 2 {
 		t.Errorf("lists: %v", lists)
 	}
 }

@@ -1,6 +1,9 @@
 package imagebuild
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Recipe is all that decides what is in a router's template, apart from the
 // agent and from which versions the package mirror holds.
@@ -53,48 +56,34 @@ type ModuleSet struct {
 	Early []string `json:"early"`
 	// Drive modules are loaded only if no virtio drive is the config drive.
 	Drive []string `json:"drive"`
-	// Power modules report the power button.
+	// Filter modules are all that the agent's rules name. They are loaded
+	// before it starts: loading them on demand costs a process each.
+	Filter []string `json:"filter"`
+	// Power modules report the power button. They are loaded last, while the
+	// agent starts; then loading is closed.
 	Power []string `json:"power"`
-	// Late modules are loaded while the agent starts.
-	Late []string `json:"late"`
-	// OnDemand modules are there for the kernel to request.
-	OnDemand []string `json:"onDemand"`
 }
 
 // All returns every named module, early ones first.
-func (m ModuleSet) All() []string {
-	var all []string
-	for _, set := range [][]string{m.Early, m.Drive, m.Power, m.Late, m.OnDemand} {
-		all = append(all, set...)
-	}
-	return all
-}
+func (m ModuleSet) All() []string { return slices.Concat(m.Early, m.Drive, m.Filter, m.Power) }
 
 // Default is the recipe of the router template. It returns a new value each
 // time: callers may change theirs.
 func Default() Recipe {
 	return Recipe{
-		Format:       1,
+		Format:       2,
 		Architecture: "amd64",
 		Kernel:       "linux-image-cloud-amd64",
-		Packages: words(`conntrack iptables nftables
+		Packages: words(`iptables nftables
 			libbsd0 libc6 libedit2 libgmp10 libjansson4 libmd0
-			libmnl0 libnetfilter-conntrack3 libnfnetlink0 libnftables1 libnftnl11
-			libtinfo6 libxtables12`),
+			libmnl0 libnftables1 libnftnl11 libtinfo6 libxtables12`),
 		LoaderPackages: words(`grub-common grub-pc-bin`),
 		Programs: []Program{
-			{"usr/sbin/xtables-nft-multi", words(`iptables iptables-restore iptables-save
-				ip6tables ip6tables-restore ip6tables-save`)},
-			{"usr/sbin/nft", nil},
-			{"usr/sbin/conntrack", nil},
+			{"usr/sbin/xtables-nft-multi", words(`iptables iptables-restore iptables-save`)},
+			{"usr/sbin/nft", nil}, // prints the mappings for diagnostics
 		},
-		Extensions: words(`libipt_REJECT libipt_icmp libip6t_REJECT libip6t_icmp6
-			libxt_CHECKSUM libxt_CONNMARK libxt_CT libxt_DNAT libxt_DSCP libxt_LOG libxt_MARK
-			libxt_MASQUERADE libxt_NAT libxt_NFLOG libxt_REDIRECT libxt_SET libxt_SNAT libxt_TCPMSS
-			libxt_addrtype libxt_comment libxt_connlimit libxt_connmark libxt_conntrack libxt_dscp
-			libxt_hashlimit libxt_iprange libxt_length libxt_limit libxt_mac libxt_mark libxt_multiport
-			libxt_physdev libxt_pkttype libxt_policy libxt_recent libxt_rpfilter libxt_set libxt_socket
-			libxt_standard libxt_state libxt_statistic libxt_tcp libxt_tcpmss libxt_udp`),
+		Extensions: words(`libipt_icmp libxt_DNAT libxt_MASQUERADE libxt_NAT libxt_REDIRECT libxt_SNAT
+			libxt_TCPMSS libxt_comment libxt_conntrack libxt_standard libxt_tcp libxt_udp`),
 		Modules:  defaultModules(),
 		Dirs:     words(`dev etc mnt proc root run sys tmp usr/lib/sluice usr/sbin var/lib`),
 		Symlinks: defaultSymlinks(),
@@ -109,14 +98,13 @@ func Default() Recipe {
 }
 
 // defaultSymlinks merge the old top-level directories into /usr, as Debian
-// does; the kernel looks for /sbin/modprobe and programs for /lib64.
+// does; programs look for /lib64. The kernel starts /init: the agent's binary is
+// process 1's too.
 func defaultSymlinks() []Symlink {
 	return []Symlink{
 		{"bin", "usr/bin"}, {"sbin", "usr/sbin"}, {"lib", "usr/lib"}, {"lib64", "usr/lib64"},
 		{"var/run", "../run"},
-		// The kernel runs /sbin/modprobe whenever a rule names an expression
-		// it does not know yet: without it iptables-nft fails.
-		{"usr/sbin/modprobe", "/init"},
+		{"init", "usr/sbin/sluice-agent"},
 	}
 }
 
@@ -133,12 +121,12 @@ func defaultCmdline() []string {
 		// Self-tests of cryptographic algorithms take 0.25 s under TCG and
 		// test the kernel package, not this VM.
 		"cryptomgr.notests",
-		// Debian's own modules only: an intruder with all rights in a router
-		// still loads none of his.
-		"module.sig_enforce=1",
 		// On a loaded host an emulated timer can fail the boot-time check,
 		// and the check's answer is a panic.
 		"no_timer_check",
+		// The rest is process 1's: what the agent's binary is to do there. Words
+		// of your own belong before it.
+		"--", "init",
 	}
 }
 

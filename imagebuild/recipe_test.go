@@ -53,6 +53,9 @@ func TestRecipeKeepsRules(t *testing.T) {
 		}
 		seen[m] = true
 	}
+	if got := strings.Join(r.Cmdline[len(r.Cmdline)-2:], " "); got != "-- init" {
+		t.Errorf("command line ends in %q: the agent's binary does not know that it is process 1", got)
+	}
 	for _, m := range []string{"virtio_pci", "virtio_net", "virtio_blk", "isofs"} {
 		if !slices.Contains(r.Modules.Early, m) {
 			t.Errorf("a router can not start without %s", m)

@@ -14,15 +14,11 @@ import (
 type stagedModules struct {
 	dir   string              // .../lib/modules/<release>
 	files []string            // relative to dir
-	lists map[string][]string // load lists by name
-	plan  string              // how to load each module (see boot.PlanFile)
+	lists map[string][]string // load lists by name (see boot.ListDir)
 }
 
-// aliasFile is depmod's table of the names that the kernel asks for.
-const aliasFile = "modules.alias"
-
-// stageModules copies the closure of the recipe's modules to stage and indexes
-// it there, so that the table of aliases names nothing that is not in the image.
+// stageModules copies the closure of the recipe's modules to stage, without
+// their signatures.
 func stageModules(ctx context.Context, r Recipe, root rootDir, release, stage string) (stagedModules, error) {
 	all := root.host(filepath.Join("lib/modules", release))
 	if err := command(ctx, "depmod", "-b", string(root), release); err != nil {
@@ -39,14 +35,12 @@ func stageModules(ctx context.Context, r Recipe, root rootDir, release, stage st
 	if st.lists, err = loadLists(ix, r.Modules); err != nil {
 		return stagedModules{}, err
 	}
-	st.plan = ix.plan(st.files)
-	extra := []string{"modules.builtin", "modules.builtin.modinfo", "modules.order"}
-	for _, f := range append(slices.Clone(st.files), extra...) {
-		if err := copyFile(filepath.Join(all, f), filepath.Join(st.dir, f)); err != nil {
+	for _, f := range st.files {
+		if err := copyModule(filepath.Join(all, f), filepath.Join(st.dir, f)); err != nil {
 			return stagedModules{}, err
 		}
 	}
-	return st, command(ctx, "depmod", "-b", stage, release)
+	return st, nil
 }
 
 // loadLists are the modules to load at each point of the start, in order and
@@ -57,13 +51,13 @@ func loadLists(ix moduleIndex, m ModuleSet) (map[string][]string, error) {
 	for _, l := range []struct {
 		name    string
 		modules []string
-	}{{"early", m.Early}, {"drive", m.Drive}, {"power", m.Power}, {"late", m.Late}} {
+	}{{"early", m.Early}, {"drive", m.Drive}, {"filter", m.Filter}, {"power", m.Power}} {
 		files, err := ix.closure(l.modules)
 		if err != nil {
 			return nil, err
 		}
 		lists[l.name] = slices.DeleteFunc(files, func(f string) bool { return slices.Contains(before, f) })
-		if l.name == "early" { // drive is optional: late must not rely on it
+		if l.name != "drive" { // optional: later lists must not rely on it
 			before = append(before, lists[l.name]...)
 		}
 	}
@@ -86,10 +80,9 @@ func readModules(dir string) (moduleIndex, error) {
 func (s stagedModules) entries(release string) []Entry {
 	base := "usr/lib/modules/" + release + "/"
 	var out []Entry
-	for _, f := range append(slices.Clone(s.files), aliasFile) {
+	for _, f := range s.files {
 		out = append(out, Entry{Path: base + f, Mode: ModeFile, Source: filepath.Join(s.dir, f)})
 	}
-	out = append(out, Entry{Path: "usr/lib/sluice/modules.plan", Mode: ModeFile, Data: []byte(s.plan)})
 	for name, files := range s.lists {
 		list := strings.Join(files, "\n") + "\n"
 		out = append(out, Entry{Path: "usr/lib/sluice/modules." + name, Mode: ModeFile, Data: []byte(list)})

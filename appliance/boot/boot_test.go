@@ -30,6 +30,9 @@ func TestParseCmdline(t *testing.T) {
 		"sluice.config_timeout=x":                           def,
 		"sluice.config_timeout":                             def,
 		"sluice.hostname=r1 sluice.hostname=":               with(func(c *cmdline) { c.Hostname = "r1" }),
+		"sluice.modules=open -- init":                       with(func(c *cmdline) { c.ModulesOpen = true }),
+		"sluice.modules=open sluice.modules=closed":         def,
+		"sluice.modules=":                                   def,
 		"sluice.agent=bin/sh":                               def,
 		"sluice.agent=/probe":                               with(func(c *cmdline) { c.Agent = "/probe" }),
 	} {
@@ -147,35 +150,38 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
-const testPlan = "nf_tables a/nfnetlink.ko b/nf_tables.ko\nnft_nat a/nfnetlink.ko b/nf_tables.ko c/nft_nat.ko\nnft-odd x.ko\n"
-
-func TestResolveModule(t *testing.T) {
-	aliases := func() (io.ReadCloser, error) {
-		return io.NopCloser(strings.NewReader("# c\nalias nft-expr-nat nft_nat\nalias pci:v*d000010* nf_tables\nalias nft-expr-gone gone\nalias [ nft_nat\n")), nil
+// TestLoadAll goes on after a module that is missing, and names each.
+func TestLoadAll(t *testing.T) {
+	dir := t.TempDir()
+	err := loadAll(dir, []string{"a/one.ko", "two.ko"})
+	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), dir+"/a/one.ko") || !strings.Contains(err.Error(), dir+"/two.ko") {
+		t.Errorf("got %v", err)
 	}
-	for name, want := range map[string]string{
-		"nf-tables":              "a/nfnetlink.ko b/nf_tables.ko",
-		"nft_expr-nat":           "a/nfnetlink.ko b/nf_tables.ko c/nft_nat.ko",
-		"pci:v00001AF4d00001000": "a/nfnetlink.ko b/nf_tables.ko",
-	} {
-		got, err := resolveModule(name, testPlan, aliases)
-		if err != nil || strings.Join(got, " ") != want {
-			t.Errorf("%s: got %v, %v; want %s", name, got, err, want)
-		}
-	}
-	for _, name := range []string{"nft-expr-gone", "nf", "", "net-pf-3"} {
-		if got, err := resolveModule(name, testPlan, aliases); !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("%s: got %v, %v", name, got, err)
-		}
+	if err := loadAll(dir, nil); err != nil {
+		t.Errorf("nothing to load: got %v", err)
 	}
 }
 
-func TestModprobeWithoutImage(t *testing.T) {
-	if _, err := os.Stat(PlanFile); err == nil {
-		t.Skip("this machine is a router")
+func TestParseList(t *testing.T) {
+	got := parseList("a/b.ko\n\n # comment\n c.ko")
+	if !slices.Equal(got, []string{"a/b.ko", "c.ko"}) {
+		t.Errorf("got %q", got)
 	}
-	if got := Modprobe([]string{"-q", "--", "x"}); got != 1 {
-		t.Errorf("got status %d", got)
+}
+
+func TestCloseModules(t *testing.T) {
+	file := t.TempDir() + "/modules_disabled"
+	if err := os.WriteFile(file, []byte("0\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := setKernel(file, "1"); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(file); err != nil || string(b) != "1\n" {
+		t.Errorf("got %q, %v", b, err)
+	}
+	if err := setKernel(file+"/none", "1"); err == nil || !strings.Contains(err.Error(), "/none") {
+		t.Errorf("no such setting: got %v", err)
 	}
 }
 

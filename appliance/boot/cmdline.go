@@ -19,6 +19,9 @@ type cmdline struct {
 	Hostname string
 	// Agent is from sluice.agent=<path>: another binary to supervise.
 	Agent string
+	// ModulesOpen is from sluice.modules=open: kernel modules can still be
+	// loaded after the start. For debugging.
+	ModulesOpen bool
 }
 
 func readCmdline(path string) cmdline {
@@ -45,6 +48,8 @@ func parseCmdline(s string) cmdline {
 			}
 		case "sluice.hostname":
 			c.Hostname = value
+		case "sluice.modules":
+			c.ModulesOpen = value == "open"
 		case "sluice.agent":
 			if strings.HasPrefix(value, "/") {
 				c.Agent = value

@@ -7,6 +7,10 @@
 //
 // Which modules are loaded, and in which order, is decided when the image is
 // built (see package imagebuild): this package only walks the lists it finds
-// in /usr/lib/sluice. It imports nothing that reads random bytes or waits for
-// anything else while it initializes (see cmd/sluice-init).
+// in /usr/lib/sluice, and then closes the kernel to modules for good.
+//
+// It is a part of the agent's binary: an emulated CPU then translates Go's
+// runtime once and not twice, which is 0.1 s, and the RAM disk is 2 MB smaller.
+// So no package of the agent may read random bytes while it initializes: it
+// would wait 1.2 s for entropy whose driver process 1 has yet to load.
 package boot

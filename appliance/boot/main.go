@@ -25,8 +25,8 @@ const (
 	ReadyLine = "sluice-init: ready"
 )
 
-// lateNice gives background work a tenth of a busy CPU.
-const lateNice = 10
+// lateNice gives background work a sixtieth of a busy CPU.
+const lateNice = 19
 
 // Signals that other processes of the router may send to process 1.
 const (
@@ -68,35 +68,49 @@ func run(con *console) stopReason {
 	cmd := readCmdline("/proc/cmdline")
 	report(con, errors.Join(
 		os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("0"), 0o644),
+		noRequests(),
 		loopbackUp(),
-		loadList("early"),
 	))
+	reportModules(con, loadList("early"))
 	found, err := attachConfig(cmd.ConfigTimeout, con)
 	report(con, err)
 	report(con, setHostname(cmd, ConfigDir))
 
+	// Before the agent: its first rules need nearly all of them, and on one CPU
+	// loading them meanwhile would only take turns with it.
+	reportModules(con, loadList("filter"))
 	sup := newSupervisor(con, agentCommand(cmd))
 	sup.start(time.Now())
 	con.printf("ready uptime=%.2f", uptime().Seconds())
-	go finish(con, events, found)
+	go finish(con, events, found, cmd.ModulesOpen)
 	return sup.loop(events)
 }
 
-// finish is the work that nobody has to wait for at start-up: the modules that
-// the agent's first rules would otherwise request one fork at a time, the power
-// button, and a config drive that comes after the timeout.
-func finish(con *console, events *events, found bool) {
+// finish is the work that nobody has to wait for at start-up: the power button,
+// closing the door to modules, and a config drive that comes after the timeout.
+func finish(con *console, events *events, found, modulesOpen bool) {
 	// At a low priority, which Linux keeps by thread: on one CPU the agent's
-	// start would otherwise wait for every module. Not at the lowest: a busy
-	// agent must not keep the power button from working.
+	// start would otherwise wait for it. Not SCHED_IDLE: an agent that is busy
+	// for ever must not keep the power button from working.
 	runtime.LockOSThread()
 	report(con, unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), lateNice))
-	report(con, loadList("power"))
+	reportModules(con, loadList("power"))
+	if modulesOpen {
+		con.printf("modules can be loaded: sluice.modules=open")
+	} else {
+		report(con, closeModules())
+	}
 	report(con, events.watchPowerButton())
-	report(con, loadList("late"))
 	for !found {
 		time.Sleep(time.Second)
 		found, _ = mountConfig()
+	}
+}
+
+// reportModules says that something will be missing for good.
+func reportModules(con *console, err error) {
+	if err != nil {
+		con.printf("needed and not loaded: %v", err)
 	}
 }
 

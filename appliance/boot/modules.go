@@ -26,9 +26,13 @@ func loadList(name string) error {
 	if err != nil {
 		return err
 	}
+	return loadAll(filepath.Join("/lib/modules", release), parseList(string(b)))
+}
+
+func loadAll(dir string, files []string) error {
 	var errs []error
-	for _, rel := range parseList(string(b)) {
-		errs = append(errs, loadModule(filepath.Join("/lib/modules", release, rel)))
+	for _, f := range files {
+		errs = append(errs, loadModule(filepath.Join(dir, f)))
 	}
 	return errors.Join(errs...)
 }
@@ -47,7 +51,8 @@ func parseList(s string) []string {
 
 // loadModule loads one module file; one that is loaded already is no error.
 // finit_module in this process, because a fork of modprobe costs some 30 ms
-// under emulation and the lists are long.
+// under emulation and the lists are long. The modules bear no signature: what
+// vouches for them is the RAM disk that process 1 itself came from.
 func loadModule(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -57,6 +62,30 @@ func loadModule(path string) error {
 	err = unix.FinitModule(int(f.Fd()), "", 0)
 	if err != nil && !errors.Is(err, unix.EEXIST) {
 		return fmt.Errorf("load module %s: %w", path, err)
+	}
+	return nil
+}
+
+// Settings of the kernel (Documentation/admin-guide/sysctl/kernel.rst).
+const (
+	// modulesDisabled takes 1, and then no other value until the next boot.
+	modulesDisabled = "/proc/sys/kernel/modules_disabled"
+	// modprobePath is the program that the kernel starts for a module that it
+	// misses; empty for none.
+	modprobePath = "/proc/sys/kernel/modprobe"
+)
+
+// noRequests keeps the kernel from starting a program for each name that it
+// does not know: there is none in a router, and looking costs a process.
+func noRequests() error { return setKernel(modprobePath, "") }
+
+// closeModules ends loading for good, for everybody: stronger than asking for
+// signatures, an intruder with all rights in a router loads nothing at all.
+func closeModules() error { return setKernel(modulesDisabled, "1") }
+
+func setKernel(file, value string) error {
+	if err := os.WriteFile(file, []byte(value+"\n"), 0); err != nil {
+		return fmt.Errorf("set %s to %q: %w", file, value, err)
 	}
 	return nil
 }

@@ -24,6 +24,7 @@ type Door struct {
 	// nftBackend: iptables is a front of nftables, so that the generation of
 	// nftables covers its rules too.
 	nftBackend bool
+	probed     bool
 
 	// policy and mappings are what was read when nftables had the generation.
 	// Every transaction of anybody moves it on by one, so that nothing need be
@@ -40,15 +41,26 @@ func (s seen) at(generation uint32) bool { return s.state != nil && s.generation
 
 // Open finds the tools; it changes nothing.
 func Open() (*Door, error) {
-	ipt, err := iptables.New()
-	if err != nil {
-		return nil, fmt.Errorf("find iptables: %w", err)
-	}
-	if !ipt.HasRandomFully() { // iptables 1.6.2, 2018
-		return nil, errors.New("iptables is too old: it has no --random-fully, which keeps others from guessing translated ports")
-	}
 	nft, err := nftBackend()
 	return &Door{nftBackend: nft}, err
+}
+
+// probe asks iptables, once, whether it can do what guests' rules need. Not at
+// the start: it is a process more on the way of every boot, and a router that
+// waits for its first spec has no such rules.
+func (d *Door) probe() error {
+	if d.probed {
+		return nil
+	}
+	ipt, err := iptables.New()
+	if err != nil {
+		return fmt.Errorf("probe iptables: %w", err)
+	}
+	if !ipt.HasRandomFully() { // iptables 1.6.2, 2018
+		return errors.New("iptables is too old: it has no --random-fully, which keeps others from guessing translated ports")
+	}
+	d.probed = true
+	return nil
 }
 
 // nftBackend tells by the name of the program that iptables stands for; asking

@@ -80,6 +80,11 @@ func (d *Door) SetPolicy(ctx context.Context, s dataplane.SetPolicy) error {
 	for _, t := range s {
 		fmt.Fprintf(&in, "*%s\n", t.Table)
 		for _, line := range t.Lines {
+			if strings.Contains(line, "--random-fully") {
+				if err := d.probe(); err != nil {
+					return err
+				}
+			}
 			fmt.Fprintln(&in, line)
 		}
 		fmt.Fprintln(&in, "COMMIT")

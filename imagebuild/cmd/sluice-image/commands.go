@@ -33,7 +33,6 @@ func buildCommand() *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&o.Output, "output", "", "directory for the template (required)")
 	f.StringVar(&o.Agent, "agent", "", "path of the sluice-agent binary (default: next to this program, else in PATH)")
-	f.StringVar(&o.Init, "init", "", "path of the sluice-init binary (default: beside the agent)")
 	sourceFlags(f, &o)
 	f.BoolVar(&o.NoDisk, "no-disk", false, "leave router.qcow2 out")
 	_ = c.MarkFlagRequired("output")

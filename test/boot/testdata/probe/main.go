@@ -7,40 +7,49 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sluice-nfv/sluice/appliance/boot"
 )
 
-// steps are commands that must succeed in a router whose modules are loaded on
-// demand only; each uses another of the kernel's or iptables' loadable parts.
+// steps are commands that must succeed in a router that can load no modules any
+// more: all that the agent does with the packet filter.
 var steps = []string{
 	"iptables --version",
+	"iptables-save",
 	"iptables -w -P FORWARD DROP",
 	"iptables -w -N SL-FWD",
 	"iptables -w -A SL-FWD -m conntrack --ctstate RELATED,ESTABLISHED -m comment --comment x -j ACCEPT",
-	"iptables -w -A SL-FWD -p tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu",
-	"iptables -w -A SL-FWD -m limit --limit 5/s -j LOG",
-	"iptables -w -t nat -A POSTROUTING -o lo -m addrtype ! --dst-type MULTICAST -j MASQUERADE --random-fully",
+	"iptables -w -A SL-FWD -m conntrack --ctstate DNAT -j ACCEPT",
+	"iptables -w -t mangle -A FORWARD -p tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu",
+	"iptables -w -t nat -A POSTROUTING -o lo -j MASQUERADE --random-fully",
 	"iptables -w -t nat -A PREROUTING -p udp --dport 53 -j DNAT --to-destination 127.0.0.1:5353",
-	"iptables -w -t nat -A POSTROUTING -s 10.0.0.0/8 -j SNAT --to-source 192.0.2.1",
-	"iptables -w -t mangle -A PREROUTING -j CONNMARK --restore-mark",
-	"iptables -w -A SL-FWD -p icmp --icmp-type echo-request -j ACCEPT",
-	"ip6tables -w -A FORWARD -p icmpv6 --icmpv6-type echo-request -j DROP",
+	"iptables -w -t nat -A POSTROUTING -s 10.0.0.0/8 ! -d 224.0.0.0/4 -j SNAT --to-source 192.0.2.1 --random-fully",
+	"iptables -w -A SL-FWD -p icmp -m icmp --icmp-type 8 -j ACCEPT",
+	"iptables -w -t raw -A PREROUTING -s 0.0.0.0/32 -p udp -m udp --sport 68 --dport 67 -j RETURN",
 	"iptables-restore --noflush --wait /dev/null",
-	"iptables -w -t raw -A PREROUTING -m rpfilter --invert -j DROP",
-	"iptables -w -A INPUT -p tcp -j REJECT --reject-with tcp-reset",
 	"nft add table ip sluice",
 	"nft add map ip sluice eip { type ipv4_addr : ipv4_addr ; }",
-	"nft add chain ip sluice pre { type nat hook prerouting priority dstnat ; }",
+	"nft add map ip sluice forward { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service ; }",
+	"nft add chain ip sluice pre { type nat hook prerouting priority -110 ; }",
+	"nft add chain ip sluice post { type nat hook postrouting priority 90 ; }",
 	"nft add rule ip sluice pre dnat to ip daddr map @eip",
-	"nft add rule ip sluice pre meta l4proto tcp ct status dnat counter limit rate 1/second redirect to :80",
-	"conntrack -L",
+	"nft add rule ip sluice pre dnat ip to ip daddr . ip protocol . th dport map @forward",
+	"nft add rule ip sluice post ip daddr & 240.0.0.0 != 224.0.0.0 snat to ip saddr map @eip",
+	"nft list ruleset",
 }
 
 func main() {
 	term := make(chan os.Signal, 1)
 	signal.Notify(term, syscall.SIGTERM)
+	if os.Getpid() == 1 { // as the agent's binary, the probe is process 1 too
+		os.Exit(boot.Main(os.Args[2:]))
+	}
 	fmt.Println("probe: args", os.Args[1:])
 	if _, err := os.Stat("/tmp/second"); err != nil {
 		_ = os.WriteFile("/tmp/second", nil, 0o644)
@@ -48,8 +57,9 @@ func main() {
 		fmt.Println("probe: dies once")
 		os.Exit(3)
 	}
-	show("/proc/sys/net/ipv4/ip_forward", "/proc/sys/kernel/hostname", "/run/sluice/config/sluice.json", "/proc/meminfo")
+	show("/proc/sys/net/ipv4/ip_forward", "/proc/sys/kernel/hostname", "/proc/sys/kernel/modprobe", "/run/sluice/config/sluice.json", "/proc/meminfo")
 	failed := 0
+	fmt.Println("probe: load module:", loadModule())
 	for _, s := range steps {
 		failed += try(s)
 	}
@@ -58,6 +68,28 @@ func main() {
 	fmt.Println("probe: done")
 	<-term
 	fmt.Println("probe: asked to stop")
+}
+
+// loadModule waits until process 1 has closed the kernel to modules, unless it
+// was told to leave it open, and then tries to load one that is not loaded.
+func loadModule() error {
+	cmdline, _ := os.ReadFile("/proc/cmdline")
+	for !strings.Contains(string(cmdline), "sluice.modules=open") {
+		if b, _ := os.ReadFile("/proc/sys/kernel/modules_disabled"); string(b) == "1\n" {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	found, _ := filepath.Glob("/lib/modules/*/kernel/drivers/scsi/virtio_scsi.ko")
+	if len(found) != 1 {
+		return fmt.Errorf("find a module to load: %q", found)
+	}
+	f, err := os.Open(found[0])
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return unix.FinitModule(int(f.Fd()), "", 0)
 }
 
 func try(s string) int {
