@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sluice-nfv/sluice/appliance/dataplane"
 	"github.com/sluice-nfv/sluice/appliance/dataplane/kerneltest"
 )
 
@@ -73,4 +74,42 @@ func strangers(t *testing.T, ns *kerneltest.Namespace) int {
 		}
 	}
 	return n
+}
+
+// A namespace that nobody touched is not asked for its rules; one that somebody
+// did is, also if that was before we came.
+func TestRulesOfOthersAreSeenFromTheFirst(t *testing.T) {
+	forward := dataplane.ChainID{Table: "filter", Chain: "FORWARD"}
+	policy := func(ns *kerneltest.Namespace, k *Kernel) (p string) {
+		t.Helper()
+		ns.Do(func() {
+			s, err := k.Observe(t.Context(), nil)
+			if err != nil {
+				t.Error(err)
+			}
+			p = s.Builtins[forward].Policy
+		})
+		return p
+	}
+	for _, before := range []bool{true, false} {
+		ns := kerneltest.NewNamespace(t, "u")
+		if before {
+			ns.Run(t, "iptables -P FORWARD DROP")
+		}
+		var k *Kernel
+		var err error
+		ns.Do(func() { k, err = Open() })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !before {
+			if p := policy(ns, k); p != "" {
+				t.Errorf("untouched, and FORWARD has policy %q", p)
+			}
+			ns.Run(t, "iptables -P FORWARD DROP")
+		}
+		if p := policy(ns, k); p != "DROP" {
+			t.Errorf("FORWARD has policy %q, set before we came: %t", p, before)
+		}
+	}
 }

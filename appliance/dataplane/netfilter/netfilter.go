@@ -77,6 +77,10 @@ func nftBackend() (bool, error) {
 	return strings.Contains(filepath.Base(real), "nft"), nil
 }
 
+// untouched is the generation of a network namespace in which nftables never
+// had a transaction (net/netfilter/nf_tables_api.c, nf_tables_init_net).
+const untouched = 1
+
 // Forget makes the next Observe read everything.
 func (d *Door) Forget() { d.policy, d.mappings = seen{}, seen{} }
 
@@ -94,7 +98,9 @@ func (d *Door) Observe(ctx context.Context, s *dataplane.State) error {
 	// again the next time.
 	if !d.policy.at(gen.ID) || !d.nftBackend {
 		read := &dataplane.State{}
-		if err := d.observePolicy(ctx, read); err != nil {
+		if d.nftBackend && gen.ID == untouched {
+			parse(read, "") // as it is at every boot: no need to ask
+		} else if err := d.observePolicy(ctx, read); err != nil {
 			return err
 		}
 		d.policy = seen{read, gen.ID}

@@ -14,11 +14,6 @@ import (
 // observePolicy reads all tables with one process: in a small emulated VM each
 // costs 100 ms, and one a table would be the larger part of an apply.
 func (d *Door) observePolicy(ctx context.Context, s *dataplane.State) error {
-	s.Builtins = map[dataplane.ChainID]dataplane.Builtin{}
-	s.Chains = map[dataplane.ChainID][]string{}
-	for id, target := range dataplane.Hooks() { // where nobody made the table yet, it is not printed
-		s.Builtins[id] = dataplane.Builtin{Target: target}
-	}
 	out, err := exec.CommandContext(ctx, "iptables-save").Output()
 	if err != nil {
 		return fmt.Errorf("iptables-save: %w", err)
@@ -31,6 +26,11 @@ func (d *Door) observePolicy(ctx context.Context, s *dataplane.State) error {
 // - as the policy of chains that are not built in, then the rules.
 func parse(s *dataplane.State, saved string) {
 	hooks, table := dataplane.Hooks(), ""
+	s.Builtins = map[dataplane.ChainID]dataplane.Builtin{}
+	s.Chains = map[dataplane.ChainID][]string{}
+	for id, target := range hooks { // where nobody made the table yet, it is not printed
+		s.Builtins[id] = dataplane.Builtin{Target: target}
+	}
 	for line := range strings.Lines(saved) {
 		line = strings.TrimSuffix(line, "\n")
 		if name, ok := strings.CutPrefix(line, "*"); ok {
