@@ -68,6 +68,15 @@ func (c *liveConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Write tells of the daemon's death too: a writer may know it before the reader.
+func (c *liveConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if err != nil {
+		c.Close()
+	}
+	return n, err
+}
+
 // Close may be called any number of times by anyone; go-libvirt skips its own
 // cleaning up when it sees an error here.
 func (c *liveConn) Close() error {
