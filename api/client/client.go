@@ -133,6 +133,11 @@ func (c *Client) send(ctx context.Context, method, path string, body any) (*http
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
+	return c.do(req)
+}
+
+func (c *Client) do(req *http.Request) (*http.Response, error) {
+	ctx, method, path := req.Context(), req.Method, req.URL.RequestURI()
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}

@@ -52,10 +52,14 @@ func verbsOf(cmd *cobra.Command) string {
 
 func (s *session) listCommand(n *noun) *cobra.Command {
 	var filters []string
+	var follow bool
 	cmd := &cobra.Command{
 		Use: "list", Short: "list all, or those that match", Args: cobra.NoArgs,
-		Example: "  sluice " + n.name + " list\n  sluice " + n.name + " list --filter name~=web -o json",
+		Example: "  sluice " + n.name + " list\n  sluice " + n.name + " list --filter name~=web -o json\n  sluice " + n.name + " list --watch",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if follow && len(filters) > 0 {
+				return usagef("%s: --watch shows every change; leave out --filter", cmd.CommandPath())
+			}
 			query := url.Values{}
 			for _, f := range filters {
 				key, value, ok := strings.Cut(f, "=")
@@ -67,6 +71,9 @@ func (s *session) listCommand(n *noun) *cobra.Command {
 			if err := s.open(cmd); err != nil {
 				return err
 			}
+			if follow {
+				return s.follow(cmd.Context(), n)
+			}
 			items, err := client.List[object](cmd.Context(), s.api, "/v1/"+n.path, query)
 			if err != nil {
 				return err
@@ -75,6 +82,7 @@ func (s *session) listCommand(n *noun) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringArrayVar(&filters, "filter", nil, "field=value or field~=text; may be given several times")
+	cmd.Flags().BoolVarP(&follow, "watch", "w", false, "go on with a line for each change, until interrupted; -o json: one event a line")
 	return cmd
 }
 

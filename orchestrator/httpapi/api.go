@@ -13,6 +13,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humagin"
@@ -72,6 +73,12 @@ type API struct {
 	log     *slog.Logger
 	version string
 	metrics *prometheus.Registry
+	news    *newsroom
+	// now is time.Now but in tests of what expires.
+	now func() time.Time
+	// answerPatience is how long a call waits for another with its
+	// Idempotency-Key.
+	answerPatience time.Duration
 
 	engine *gin.Engine
 	huma   huma.API
@@ -87,7 +94,7 @@ func New(c Config) *API {
 	if c.Metrics == nil {
 		c.Metrics = prometheus.NewRegistry()
 	}
-	a := &API{store: c.Store, effects: c.Effects, log: c.Log, version: c.Version, metrics: c.Metrics}
+	a := &API{store: c.Store, effects: c.Effects, log: c.Log, version: c.Version, metrics: c.Metrics, news: newNewsroom(defaultLimits), now: time.Now, answerPatience: 30 * time.Second}
 	a.engine = a.newEngine()
 	a.huma = humagin.New(a.engine, humaConfig())
 	a.document = sync.OnceValue(a.describe)
@@ -102,6 +109,7 @@ func New(c Config) *API {
 	a.vips()
 	a.systemTags()
 	a.providers()
+	a.events()
 	for _, register := range c.Services {
 		register(a)
 	}

@@ -138,16 +138,21 @@ func operation(id, method, path, summary string) huma.Operation {
 		status = http.StatusNoContent
 	}
 	tag, _, _ := strings.Cut(strings.TrimPrefix(path, "/v1/"), "/")
-	return huma.Operation{
+	op := huma.Operation{
 		OperationID: id, Method: method, Path: path, Summary: summary, Tags: []string{tag},
 		DefaultStatus: status, MaxBodyBytes: maxBody,
 	}
+	if method == http.MethodPost {
+		op.Parameters = []*huma.Param{idempotencyParam()}
+	}
+	return op
 }
 
 // Handle registers a route whose errors go through the mapper. The other
 // registrars are built on it.
 func Handle[I, O any](a *API, op huma.Operation, handler func(context.Context, *I) (*O, error)) {
 	huma.Register(a.huma, op, func(ctx context.Context, in *I) (*O, error) {
+		chooseUUID(ctx, in)
 		out, err := handler(ctx, in)
 		if err != nil {
 			return nil, a.problem(ctx, err)

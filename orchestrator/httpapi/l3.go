@@ -72,6 +72,9 @@ func items[T any](all []*T) *Items[T] {
 func (a *API) addIPRange(ctx context.Context, in *CallWith[v1.AddIPRange]) (*Items[v1.IPRange], error) {
 	var made []*v1.IPRange
 	rule := func(tx *model.Tx) (err error) {
+		if made = rangesMade(tx.View, chosenUUID(ctx)); made != nil {
+			return nil // by an earlier attempt under the same Idempotency-Key
+		}
 		made, err = model.AddIPRange(tx, in.UUID, in.Body)
 		return err
 	}
@@ -83,6 +86,21 @@ func (a *API) addIPRange(ctx context.Context, in *CallWith[v1.AddIPRange]) (*Ite
 		made[i] = model.Get[v1.IPRange](view, r.UUID)
 	}
 	return items(made), nil
+}
+
+// rangesMade are the range with the UUID and the one that was made with it.
+func rangesMade(v *model.View, uuid string) (made []*v1.IPRange) {
+	first := model.Get[v1.IPRange](v, uuid)
+	if first == nil {
+		return nil
+	}
+	made = append(made, first)
+	for r := range model.Related[v1.IPRange](v, model.RangesOfL3, first.L3NetworkUUID) {
+		if r != first && r.CreateDate.Equal(first.CreateDate) && r.Name == first.Name {
+			made = append(made, r)
+		}
+	}
+	return made
 }
 
 // l3Queries answer questions about a network.

@@ -92,10 +92,15 @@ func createOperation[T any, P model.Resources[T]]() huma.Operation {
 	return op
 }
 
-// create runs a rule that makes a resource, and answers it.
+// create runs a rule that makes a resource, and answers it. What an earlier
+// attempt under the same Idempotency-Key has made is not made again.
 func create[T any, P model.Resources[T]](ctx context.Context, a *API, dry bool, rule func(*model.Tx) (P, error)) (*One[T], error) {
 	var uuid string
 	view, err := a.run(ctx, dry, func(tx *model.Tx) error {
+		if made := chosenUUID(ctx); made != "" && model.Get[T, P](tx.View, made) != nil {
+			uuid = made
+			return nil
+		}
 		r, err := rule(tx)
 		if err == nil {
 			uuid = r.GetMeta().UUID

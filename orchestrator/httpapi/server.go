@@ -53,7 +53,9 @@ func (a *API) serveOn(ctx context.Context, listeners []net.Listener) error {
 		BaseContext: func(net.Listener) context.Context { return ctx },
 		ConnContext: withPeer,
 	}
+	a.follow() // so that clients can resume what came before the first of them
 	g, gone := errgroup.WithContext(ctx)
+	g.Go(func() error { a.forgetAnswers(gone); return nil })
 	for _, l := range listeners {
 		g.Go(func() error {
 			if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {

@@ -16,15 +16,20 @@ type frame struct {
 	view *model.View
 	// epoch is the revision of the epoch key: of the newest commit.
 	epoch int64
-	// replaced is closed once a newer frame is published.
+	// step led here from the frame before.
+	step Step
+	// replaced is closed once a newer frame is published, which is then next.
 	replaced chan struct{}
+	next     *frame
 }
 
 // publish makes a view current. Only one goroutine calls it at a time: open's,
 // then the feeder's.
-func (s *Store) publish(v *model.View, epoch int64) {
-	old := s.current.Swap(&frame{view: v, epoch: epoch, replaced: make(chan struct{})})
+func (s *Store) publish(step Step, epoch int64) {
+	now := &frame{view: step.View, epoch: epoch, step: step, replaced: make(chan struct{})}
+	old := s.current.Swap(now)
 	if old != nil {
+		old.next = now
 		close(old.replaced)
 	}
 }
@@ -43,21 +48,20 @@ func (s *Store) load(ctx context.Context) error {
 		return fmt.Errorf("read store: it is at revision %d, but %d was seen already: was it restored from a backup? restart the orchestrator", revision, seen)
 	}
 	view := model.NewView()
-	epoch, err := apply(view, entries)
+	what, err := apply(view, entries)
 	if err != nil {
 		return err
 	}
 	view.Revision = revision
-	s.publish(view, epoch)
+	s.publish(Step{View: view, Gap: revision > seen}, what.epoch)
 	return nil
 }
 
-// apply puts entries into a view that nobody else has seen. It returns the
-// epoch if the entries have it, else 0.
-func apply(view *model.View, entries []entry) (epoch int64, err error) {
+// apply puts entries into a view that nobody else has seen.
+func apply(view *model.View, entries []entry) (done applied, err error) {
 	for _, e := range entries {
 		if e.key == epochKey {
-			epoch = e.revision
+			done.epoch = e.revision
 			continue
 		}
 		if !ofModel(e) {
@@ -65,19 +69,22 @@ func apply(view *model.View, entries []entry) (epoch int64, err error) {
 		}
 		k, err := parseKey(e.key)
 		if err != nil {
-			return 0, err
+			return done, err
 		}
+		before := view.Any(k.Kind, k.UUID)
 		if e.value == nil {
 			view.Remove(k.Kind, k.UUID)
+			done.add(Change{Key: k, Revision: e.revision, Before: before})
 			continue
 		}
 		r, err := decode(k, e)
 		if err != nil {
-			return 0, err
+			return done, err
 		}
 		view.Put(k.Kind, r)
+		done.add(Change{Key: k, Revision: e.revision, Before: before, After: r})
 	}
-	return epoch, nil
+	return done, nil
 }
 
 // ofModel is false for private keys, which lie between the epoch and the
@@ -151,12 +158,12 @@ func (s *Store) advance(b batch) error {
 		return nil
 	}
 	view := now.view.Clone()
-	epoch, err := apply(view, b.entries)
+	what, err := apply(view, b.entries)
 	if err != nil {
 		return err
 	}
 	view.Revision = b.revision
-	s.publish(view, max(epoch, now.epoch))
+	s.publish(Step{View: view, Changes: what.changes}, max(what.epoch, now.epoch))
 	return nil
 }
 

@@ -24,6 +24,20 @@ func (p *Private) Get(ctx context.Context, key string) ([]byte, bool, error) {
 	return found[0].value, true, nil
 }
 
+// Keys are the keys from one on and before another, ascending. Their values are
+// read too, so they should be small.
+func (p *Private) Keys(ctx context.Context, from, before string) ([]string, error) {
+	found, _, err := p.backend.read(ctx, privatePrefix+from, privatePrefix+before)
+	if err != nil {
+		return nil, fmt.Errorf("list private keys from %s: %w", from, err)
+	}
+	keys := make([]string, len(found))
+	for i, e := range found {
+		keys[i] = e.key[len(privatePrefix):]
+	}
+	return keys, nil
+}
+
 // Put writes a key.
 func (p *Private) Put(ctx context.Context, key string, value []byte) error {
 	return p.write(ctx, "put", entry{key: privatePrefix + key, value: present(value)})

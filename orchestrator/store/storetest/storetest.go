@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -27,6 +28,7 @@ func Run(t *testing.T, open func(t *testing.T, n int) []*store.Store, shared boo
 	t.Run("BigTransaction", func(t *testing.T) { bigTransaction(t, one(t)) })
 	t.Run("WatchTicks", func(t *testing.T) { watchTicks(t, one(t)) })
 	t.Run("WaitSeesEachEnd", func(t *testing.T) { waitEnds(t, one(t)) })
+	t.Run("StepsTellEachChange", func(t *testing.T) { steps(t, one(t)) })
 	t.Run("Private", func(t *testing.T) { private(t, one(t)) })
 	t.Run("LocksExclude", func(t *testing.T) { locksExclude(t, []*store.Store{one(t)}) })
 	t.Run("Closed", func(t *testing.T) { closed(t, one(t)) })
@@ -38,6 +40,7 @@ func Run(t *testing.T, open func(t *testing.T, n int) []*store.Store, shared boo
 	t.Run("TwoStores/ConcurrentAllocation", func(t *testing.T) { concurrentAllocation(t, open(t, 2)) })
 	t.Run("TwoStores/ViewNeverGoesBack", func(t *testing.T) { neverBack(t, open(t, 2)) })
 	t.Run("TwoStores/LocksExclude", func(t *testing.T) { locksExclude(t, open(t, 2)) })
+	t.Run("TwoStores/StepsAgree", func(t *testing.T) { stepsAgree(t, open(t, 2)) })
 	t.Run("TwoStores/PutOnce", func(t *testing.T) { putOnce(t, open(t, 2)) })
 }
 
@@ -207,6 +210,12 @@ func private(t *testing.T, s *store.Store) {
 	must(t, p.Put(ctx, "empty", nil))
 	if v, found, err := p.Get(ctx, "empty"); !found || err != nil || len(v) != 0 {
 		t.Errorf("an empty value: %q %v %v", v, found, err)
+	}
+	must(t, p.Put(ctx, "pki/b", nil))
+	keys, err := p.Keys(ctx, "pki/", "pki/c")
+	must(t, err)
+	if !slices.Equal(keys, []string{"pki/b"}) {
+		t.Errorf("keys before pki/c: %q", keys)
 	}
 	must(t, p.Delete(ctx, "pki/ca"))
 	must(t, p.Delete(ctx, "pki/ca"))
