@@ -26,7 +26,7 @@ func report(err error) string {
 
 // refusals are all of them in a tree of errors.
 func refusals(err error) []*v1.Error {
-	switch e := err.(type) {
+	switch e := err.(type) { //nolint:errorlint // it walks the tree itself
 	case nil:
 		return nil
 	case *v1.Error:

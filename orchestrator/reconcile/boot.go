@@ -29,7 +29,7 @@ func (c *call) boot(ctx context.Context) error {
 	defer func() {
 		cancel()
 		if !over {
-			<-answered
+			<-answered //nolint:errcheck // it was told to end
 		}
 		signal(c.news) // what was taken from it here is looked at again
 	}()

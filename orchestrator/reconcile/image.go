@@ -9,13 +9,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"time"
 
 	v1 "github.com/sluice-nfv/sluice/api/v1"
 	"github.com/sluice-nfv/sluice/orchestrator/plan"
 )
-
-func now() time.Time { return time.Now() }
 
 // manifest is what `sluice-image build` writes beside a template's files.
 type manifest struct {
