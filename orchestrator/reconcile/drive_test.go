@@ -40,7 +40,7 @@ func TestConfigDriveIsReadByTheKernel(t *testing.T) {
 		t.Fatal(err)
 	}
 	if out, err := exec.Command("mount", "-o", "loop,ro", iso, mount).CombinedOutput(); err != nil {
-		t.Skipf("this kernel mounts no ISO 9660 (the routers' does, in test/vm): %v: %s", err, out)
+		t.Skipf("this kernel mounts no ISO 9660 (the routers' does, in test/vm): %v: %q", err, out)
 	}
 	defer func() { _ = exec.Command("umount", mount).Run() }()
 	b, err := os.ReadFile(filepath.Join(mount, agentv1.BootstrapFile))
