@@ -133,6 +133,11 @@ func (p *privateLibvirt) remove() {
 		p.clean()
 		p.kill()
 	}
+	// Guests live on where a failed test left the daemon dead.
+	guests, _ := filepath.Glob(filepath.Join(p.dir, "run/qemu/*.pid"))
+	for _, g := range guests {
+		killPidFile(g)
+	}
 	killPidFile(filepath.Join(p.dir, "virtlogd.pid"))
 	exec.Command("ip", "netns", "del", p.netns).Run()
 	os.RemoveAll(p.dir)
