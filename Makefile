@@ -43,7 +43,7 @@ build: ## bin/sluice, bin/sluice-agent, bin/sluice-image
 	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./orchestrator/cmd/sluice ./appliance/cmd/sluice-agent ./imagebuild/cmd/sluice-image ./hack/demo
 
 image: setup build ## the router template in /var/cache/sluice/image
-	hack/image.sh
+	SLUICE_AGENT=bin/sluice-agent hack/image.sh
 
 install: build ## into PREFIX (/usr/local)
 	install -D -m 0755 -t $(DESTDIR)$(PREFIX)/bin bin/sluice bin/sluice-agent bin/sluice-image

@@ -36,8 +36,7 @@ awk '/^ *--- SKIP/ { print "  " $3 ": " reason; n++ } { reason = $0; sub(/^ +/, 
 rm -f "$log"
 
 step "router template"
-make --no-print-directory build
-hack/image.sh
+make --no-print-directory image
 
 step "canary: the story on a real router"
 SLUICE_VM=canary go test -count=1 -timeout 15m -v ./test/vm/

@@ -125,7 +125,7 @@ func (s *session) make(ctx context.Context, e entry) (object, error) {
 		})
 		return o, err
 	}
-	if err := s.api.Do(ctx, http.MethodPost, path, body, &o); err != nil {
+	if err := s.api.Do(ctx, http.MethodPost, path+e.noun.settled(), body, &o); err != nil {
 		return nil, err
 	}
 	calls, err := s.completing(ctx, e, o)

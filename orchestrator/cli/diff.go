@@ -50,11 +50,11 @@ func mending(e entry, f field, have, want any, path string) []step {
 	case "mtu":
 		return []step{{fmt.Sprintf("mtu %s -> %s", cell(have), cell(want)), http.MethodPut, path + "/mtu", object{"mtu": want}}}
 	case "vmNicUuid":
-		attach := step{"attach to " + e.text(f.flag), http.MethodPost, path + "/vm-nics/" + url.PathEscape(fmt.Sprint(want)), nil}
+		attach := step{"attach to " + e.text(f.flag), http.MethodPost, path + "/vm-nics/" + url.PathEscape(fmt.Sprint(want)) + e.noun.settled(), nil}
 		if have == nil || have == "" {
 			return []step{attach}
 		}
-		return []step{{"detach", http.MethodDelete, path + "/vm-nics", nil}, attach}
+		return []step{{"detach", http.MethodDelete, path + "/vm-nics" + e.noun.settled(), nil}, attach}
 	case "isDefault":
 		if want == true {
 			return []step{{"make it the default", http.MethodPost, path + "/actions", object{"action": "make-default"}}}

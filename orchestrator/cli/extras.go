@@ -176,7 +176,7 @@ func (s *session) attachNicCommand(n *noun) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return s.call(cmd, n, http.MethodPost, path+"/vm-nics/"+nic, nil)
+			return s.call(cmd, n, http.MethodPost, path+"/vm-nics/"+nic+n.settled(), nil)
 		},
 	}
 }
@@ -189,7 +189,7 @@ func (s *session) detachNicCommand(n *noun) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return s.call(cmd, n, http.MethodDelete, path+"/vm-nics", nil)
+			return s.call(cmd, n, http.MethodDelete, path+"/vm-nics"+n.settled(), nil)
 		},
 	}
 }

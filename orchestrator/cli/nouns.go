@@ -18,6 +18,15 @@ type noun struct {
 	example string
 }
 
+// settled makes a call about a mapping wait until routers that answer have it:
+// when `eip detach` has returned, no packet reaches the old guest.
+func (n *noun) settled() string {
+	if n.name == "eip" || n.name == "port-forwarding-rule" {
+		return "?wait=10s"
+	}
+	return ""
+}
+
 // field is one thing that can be said about a noun when it is created.
 type field struct {
 	flag string // --flag

@@ -134,7 +134,7 @@ func (s *session) deleteCommand(n *noun) *cobra.Command {
 			for _, arg := range args {
 				path, err := s.pathOf(cmd, n, arg)
 				if err == nil {
-					err = s.api.Do(cmd.Context(), http.MethodDelete, path, nil, nil)
+					err = s.api.Do(cmd.Context(), http.MethodDelete, path+n.settled(), nil, nil)
 				}
 				if err != nil {
 					errs = append(errs, err)

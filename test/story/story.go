@@ -87,6 +87,7 @@ func (s *Story) Steps() []Step {
 		{"forwarded TCP port", s.forwardedTCP},
 		{"forwarded UDP port, same number", s.forwardedUDP},
 		{"hairpin: a guest reaches its own elastic IP", s.hairpin},
+		{"elastic IP moved to another guest and back, true as soon as the call returns", s.moved},
 		{"nobody on the public network reaches a guest past NAT", s.closed},
 		{"router destroyed behind our back: service is back by itself", s.destroyed},
 	}
@@ -224,6 +225,31 @@ func (s *Story) hairpin(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return s.web(ctx, "app", eip.VIPIP.String(), "app sees ")
+}
+
+// moved points the elastic IP at another guest and back. The first packet
+// after each answer has to go to the right one.
+func (s *Story) moved(ctx context.Context) (string, error) {
+	eip, err := s.eip(ctx)
+	if err != nil {
+		return "", err
+	}
+	path := "/v1/eips/" + eip.UUID + "/vm-nics"
+	for _, guest := range []string{"db", "app"} {
+		if err := s.API.Do(ctx, http.MethodDelete, path+"?wait=10s", nil, nil); err != nil {
+			return "", err
+		}
+		if out, err := s.Lab.In(ctx, internet, "curl", "-sS", "--max-time", "1", "http://"+eip.VIPIP.String()+"/"); err == nil {
+			return "", fmt.Errorf("detached, and it still answers %q", out)
+		}
+		if err := s.API.Do(ctx, http.MethodPost, path+"/"+s.vms[guest].Nics[0].UUID+"?wait=10s", nil, nil); err != nil {
+			return "", err
+		}
+		if _, err := s.webFrom(ctx, internet, eip.VIPIP.String(), guest+" sees "); err != nil {
+			return "", err
+		}
+	}
+	return "app, db, app", nil
 }
 
 // closed routes guests' addresses at the router from the public side.
