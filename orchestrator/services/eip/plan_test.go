@@ -6,31 +6,12 @@ import (
 
 	"github.com/sluice-nfv/sluice/api/agentv1"
 	v1 "github.com/sluice-nfv/sluice/api/v1"
-	"github.com/sluice-nfv/sluice/orchestrator/model"
 	"github.com/sluice-nfv/sluice/orchestrator/plan/plantest"
 )
 
 func planned(t *testing.T, change func(s *plantest.Scene)) agentv1.Content {
 	t.Helper()
-	s := plantest.New()
-	change(s)
-	v := s.View()
-	var c agentv1.Content
-	if err := (Service{}).Contribute(v, model.Get[v1.VirtualRouter](v, plantest.Router), &c); err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
-// without takes a service off the guest network.
-func without(s *plantest.Scene, service string) {
-	l3 := s.L3(plantest.Guest)
-	l3.NetworkServices = map[string][]string{}
-	for _, other := range []string{v1.DHCP, v1.DNS, v1.SNAT, v1.EIPService, v1.PortForwarding} {
-		if other != service {
-			l3.NetworkServices[v1.ProviderVirtualRouter] = append(l3.NetworkServices[v1.ProviderVirtualRouter], other)
-		}
-	}
+	return plantest.Contribution(t, Service{}, change)
 }
 
 func TestContribute(t *testing.T) {
@@ -58,7 +39,7 @@ func TestContribute(t *testing.T) {
 
 func TestNothing(t *testing.T) {
 	for name, change := range map[string]func(s *plantest.Scene, vip *v1.VIP, e *v1.EIP){
-		"without the service":   func(s *plantest.Scene, _ *v1.VIP, _ *v1.EIP) { without(s, v1.EIPService) },
+		"without the service":   func(s *plantest.Scene, _ *v1.VIP, _ *v1.EIP) { s.Without(v1.EIPService) },
 		"without a public nic":  func(s *plantest.Scene, _ *v1.VIP, _ *v1.EIP) { s.Row().Nics = s.Row().Nics[2:] },
 		"disabled":              func(_ *plantest.Scene, _ *v1.VIP, e *v1.EIP) { e.State = v1.Disabled },
 		"VIP disabled":          func(_ *plantest.Scene, vip *v1.VIP, _ *v1.EIP) { vip.State = v1.Disabled },

@@ -6,31 +6,12 @@ import (
 
 	"github.com/sluice-nfv/sluice/api/agentv1"
 	v1 "github.com/sluice-nfv/sluice/api/v1"
-	"github.com/sluice-nfv/sluice/orchestrator/model"
 	"github.com/sluice-nfv/sluice/orchestrator/plan/plantest"
 )
 
 func planned(t *testing.T, change func(s *plantest.Scene)) agentv1.Content {
 	t.Helper()
-	s := plantest.New()
-	change(s)
-	v := s.View()
-	var c agentv1.Content
-	if err := (Service{}).Contribute(v, model.Get[v1.VirtualRouter](v, plantest.Router), &c); err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
-// without takes a service off the guest network.
-func without(s *plantest.Scene, service string) {
-	l3 := s.L3(plantest.Guest)
-	l3.NetworkServices = map[string][]string{}
-	for _, other := range []string{v1.DHCP, v1.DNS, v1.SNAT, v1.EIPService, v1.PortForwarding} {
-		if other != service {
-			l3.NetworkServices[v1.ProviderVirtualRouter] = append(l3.NetworkServices[v1.ProviderVirtualRouter], other)
-		}
-	}
+	return plantest.Contribution(t, Service{}, change)
 }
 
 func TestContribute(t *testing.T) {
@@ -42,7 +23,7 @@ func TestContribute(t *testing.T) {
 
 func TestNothing(t *testing.T) {
 	for name, change := range map[string]func(s *plantest.Scene){
-		"without the service":  func(s *plantest.Scene) { without(s, v1.SNAT) },
+		"without the service":  func(s *plantest.Scene) { s.Without(v1.SNAT) },
 		"without a public nic": func(s *plantest.Scene) { s.Row().Nics = s.Row().Nics[2:] },
 		"tagged off":           func(s *plantest.Scene) { s.Row().SystemTags = []string{DisabledTag} },
 		"public and guest are one": func(s *plantest.Scene) {
