@@ -23,14 +23,14 @@ demo-down: build ## remove every trace of the demonstration
 	hack/libvirt.sh stop
 
 test: setup ## all tests, with one real router as a canary
-	hack/test.sh
+	hack/with-libvirt.sh hack/test.sh
 
-vm-test: setup libvirt build image ## the whole story and its faults on real libvirt and QEMU
-	SLUICE_VM=all go test -count=1 -timeout 30m -v ./test/vm/
+vm-test: setup build image ## the whole story and its faults on real libvirt and QEMU
+	SLUICE_VM=all hack/with-libvirt.sh go test -count=1 -timeout 30m -v ./test/vm/
 
-bench: setup libvirt build image ## measure against peers in the same run; prints BENCH lines; BENCH='-run dhcp'
+bench: setup build image ## measure against peers in the same run; prints BENCH lines; BENCH='-run dhcp'
 	@hack/setup.sh bench
-	go run ./test/bench $(BENCH)
+	hack/with-libvirt.sh go run ./test/bench $(BENCH)
 
 fuzz: ## fuzz every parser of hostile bytes; FUZZTIME=1m each
 	hack/fuzz.sh $(or $(FUZZTIME),1m)

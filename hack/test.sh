@@ -12,16 +12,6 @@ unformatted=$(gofmt -l .)
 step "vet"
 go vet ./...
 
-step "libvirt"
-ours=no
-hack/libvirt.sh status >/dev/null 2>&1 || ours=yes
-hack/libvirt.sh start
-cleanup() {
-	# Only what this run started is stopped.
-	[ "$ours" = yes ] && hack/libvirt.sh stop || true
-}
-trap cleanup EXIT
-
 step "unit and scenario tests"
 log=$(mktemp)
 if ! go test -v -count=1 -timeout 20m ./... >"$log" 2>&1; then
