@@ -43,7 +43,7 @@ func Hooks() map[ChainID]string {
 	return m
 }
 
-// chains are the rules as `iptables -S` prints them: they are compared as text.
+// chains are the rules as iptables-save prints them: they are compared as text.
 func chains(w Want) map[ChainID][]string {
 	return map[ChainID][]string{
 		chainSource:  sourceRules(w.Nics),

@@ -78,15 +78,8 @@ func cannotChange(what, is, should string) error {
 // partDifferences are about what stands beside the fields.
 func (a *applying) partDifferences(ctx context.Context, e entry, o object, path string) ([]step, error) {
 	switch e.noun.name {
-	case "l2-network":
-		return a.clusterSteps(ctx, e, o, path)
-	case "l3-network":
-		steps, err := rangeSteps(e, o, path)
-		if err != nil {
-			return nil, err
-		}
-		services, err := serviceSteps(e, o, path)
-		return append(steps, services...), err
+	case "l2-network", "l3-network":
+		return a.completing(ctx, e, o)
 	case "vm-instance":
 		if err := a.checkNics(ctx, e, o); err != nil {
 			return nil, err

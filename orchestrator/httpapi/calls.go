@@ -72,14 +72,19 @@ func await(ctx context.Context, patience time.Duration, wait func(context.Contex
 	return wait(ctx)
 }
 
-// settle waits, if the caller asked for it, until what was stored holds for
-// packets too.
-func (a *API) settle(ctx context.Context, dry bool, w Wait) error {
+// settled makes a change and then waits, if the caller asked for it, until what
+// was stored holds for packets too. A wait that is no duration is refused
+// before anything is done.
+func settled[O any](ctx context.Context, a *API, dry bool, w Wait, change func() (*O, error)) (*O, error) {
 	patience, err := w.patience(0)
-	if err != nil || dry {
-		return err
+	if err != nil {
+		return nil, err
 	}
-	return await(ctx, patience, a.effects.Settle)
+	done, err := change()
+	if err != nil || dry {
+		return done, err
+	}
+	return done, await(ctx, patience, a.effects.Settle)
 }
 
 // One answers one resource.

@@ -75,14 +75,9 @@ func Create[T any, P model.Resources[T], C any](a *API, rule func(*model.Tx, C) 
 		Body C
 	}
 	Handle(a, createOperation[T, P](), func(ctx context.Context, in *input) (*One[T], error) {
-		if _, err := in.patience(0); err != nil { // before anything is done
-			return nil, err
-		}
-		made, err := create(ctx, a, in.dry(), func(tx *model.Tx) (P, error) { return rule(tx, in.Body) })
-		if err != nil {
-			return nil, err
-		}
-		return made, a.settle(ctx, in.dry(), in.Wait)
+		return settled(ctx, a, in.dry(), in.Wait, func() (*One[T], error) {
+			return create(ctx, a, in.dry(), func(tx *model.Tx) (P, error) { return rule(tx, in.Body) })
+		})
 	})
 }
 
@@ -126,14 +121,9 @@ func Change[T any, P model.Resources[T], I any, PI caller[I]](a *API, id, method
 	op.DefaultStatus = http.StatusOK
 	Handle(a, op, func(ctx context.Context, in *I) (*One[T], error) {
 		call := PI(in).call()
-		if _, err := call.patience(0); err != nil { // before anything is done
-			return nil, err
-		}
-		changed, err := change[T, P](ctx, a, call, func(tx *model.Tx) error { return rule(tx, in) })
-		if err != nil {
-			return nil, err
-		}
-		return changed, a.settle(ctx, call.dry(), call.Wait)
+		return settled(ctx, a, call.dry(), call.Wait, func() (*One[T], error) {
+			return change[T, P](ctx, a, call, func(tx *model.Tx) error { return rule(tx, in) })
+		})
 	})
 }
 
@@ -149,14 +139,10 @@ func change[T any, P model.Resources[T]](ctx context.Context, a *API, call *Call
 func Remove[T any, P model.Resources[T], I any, PI caller[I]](a *API, id, path, summary string, rule func(*model.Tx, *I) error) {
 	Handle(a, operation(id, http.MethodDelete, path, summary), func(ctx context.Context, in *I) (*Nothing, error) {
 		call := PI(in).call()
-		if _, err := call.patience(0); err != nil { // before anything is done
+		return settled(ctx, a, call.dry(), call.Wait, func() (*Nothing, error) {
+			_, err := a.run(ctx, call.dry(), guarded[T, P](call, func(tx *model.Tx) error { return rule(tx, in) }))
 			return nil, err
-		}
-		_, err := a.run(ctx, call.dry(), guarded[T, P](call, func(tx *model.Tx) error { return rule(tx, in) }))
-		if err != nil {
-			return nil, err
-		}
-		return nil, a.settle(ctx, call.dry(), call.Wait)
+		})
 	})
 }
 

@@ -123,16 +123,8 @@ func coldStart(ctx context.Context, w *world.World) (cold, error) {
 
 // noGuests deletes all guests and routers.
 func noGuests(ctx context.Context, w *world.World) error {
-	for _, path := range []string{"/v1/vm-instances", "/v1/virtual-routers"} {
-		all, err := client.List[v1.Zone](ctx, w.API, path, nil)
-		if err != nil {
-			return err
-		}
-		for _, o := range all {
-			if err := w.API.Do(ctx, http.MethodDelete, path+"/"+o.UUID, nil, nil); err != nil {
-				return err
-			}
-		}
+	if err := w.Delete(ctx, "/v1/vm-instances", "/v1/virtual-routers"); err != nil {
+		return err
 	}
 	return w.NoRouters(ctx, time.Minute)
 }

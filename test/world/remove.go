@@ -31,7 +31,15 @@ func (w *World) Close() error {
 func (w *World) DeleteAll(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	for _, path := range []string{"/v1/vm-instances", "/v1/l2-networks"} {
+	if err := w.Delete(ctx, "/v1/vm-instances", "/v1/l2-networks"); err != nil {
+		return err
+	}
+	return w.NoRouters(ctx, 5*time.Second)
+}
+
+// Delete deletes everything that is listed at paths of the API.
+func (w *World) Delete(ctx context.Context, paths ...string) error {
+	for _, path := range paths {
 		all, err := client.List[v1.Zone](ctx, w.API, path, nil)
 		if err != nil {
 			return err
@@ -42,7 +50,7 @@ func (w *World) DeleteAll(ctx context.Context) error {
 			}
 		}
 	}
-	return w.NoRouters(ctx, 5*time.Second)
+	return nil
 }
 
 // Left names what of routers and networks is still on the machine.

@@ -18,7 +18,7 @@ type Kernel struct{ filter *netfilter.Door }
 
 var _ dataplane.Kernel = (*Kernel)(nil)
 
-// Open finds the tools that are needed (iptables, iptables-restore); it
+// Open finds the tools that are needed (iptables and its save and restore); it
 // changes nothing.
 func Open() (*Kernel, error) {
 	d, err := netfilter.Open()

@@ -1,7 +1,7 @@
 // Package netfilter is the door to the kernel's packet filter, for both of the
-// data plane's halves: policy in chains of iptables, which go-iptables
-// probes, iptables-save reads and iptables-restore changes, and mappings in the nftables
-// table sluice, by netlink. Nothing of others is touched.
+// data plane's halves: policy in chains of iptables, which go-iptables probes,
+// iptables-save reads and iptables-restore changes, and mappings in the
+// nftables table sluice, by netlink. Nothing of others is touched.
 package netfilter
 
 import (
