@@ -46,7 +46,7 @@ func Hooks() map[ChainID]string {
 // chains are the rules as iptables-save prints them: they are compared as text.
 func chains(w Want) map[ChainID][]string {
 	return map[ChainID][]string{
-		chainSource:  sourceRules(w.Nics),
+		chainSource:  sourceRules(w),
 		chainMSS:     {"-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu"},
 		chainInput:   inputRules(w),
 		chainForward: forwardRules(w.Nics),
@@ -56,9 +56,9 @@ func chains(w Want) map[ChainID][]string {
 
 // sourceRules: guests speak with addresses of their network only, and nobody
 // else does. In raw, so that a forger does not even cost a conntrack entry.
-func sourceRules(nics []Nic) []string {
+func sourceRules(w Want) []string {
 	var rules []string
-	for _, n := range nics {
+	for _, n := range w.Nics {
 		if !n.Guest || n.Public {
 			continue
 		}
@@ -69,7 +69,7 @@ func sourceRules(nics []Nic) []string {
 		rules = append(rules,
 			fmt.Sprintf("-s 0.0.0.0/32 -i %s -p udp -m udp --sport 68 --dport 67 -j RETURN", n.Link),
 			fmt.Sprintf("-i %s -j DROP", n.Link))
-		for _, other := range nics {
+		for _, other := range w.Nics {
 			if other.Guest {
 				continue
 			}
@@ -77,6 +77,24 @@ func sourceRules(nics []Nic) []string {
 				rules = append(rules, fmt.Sprintf("-s %s -i %s -j DROP", p.Masked(), other.Link))
 			}
 		}
+	}
+	return append(rules, managementRules(w)...)
+}
+
+// managementRules: whoever is on the management network speaks with the
+// router's address there, and finds none of its others by routing at it.
+func managementRules(w Want) []string {
+	var rules []string
+	for _, n := range w.Nics {
+		if !n.manages() {
+			continue
+		}
+		for _, a := range w.Addresses {
+			if a.Link == n.Link {
+				rules = append(rules, fmt.Sprintf("-d %s/32 -i %s -j RETURN", a.Prefix.Addr(), n.Link))
+			}
+		}
+		rules = append(rules, fmt.Sprintf("-i %s -j DROP", n.Link))
 	}
 	return rules
 }

@@ -45,7 +45,7 @@ func serve(t *testing.T, ns *kerneltest.Namespace, name, at string) {
 		}
 	}()
 	go func() {
-		b := make([]byte, 2048)
+		b := make([]byte, 65536)
 		for {
 			n, from, err := p.ReadFrom(b)
 			if err != nil {
@@ -87,7 +87,7 @@ func dial(ns *kerneltest.Namespace, network, from, to string, patience time.Dura
 	if err != nil {
 		return nil, err
 	}
-	return &talk{Conn: c, read: bufio.NewReader(c)}, nil
+	return &talk{Conn: c, read: bufio.NewReaderSize(c, 65536)}, nil // a datagram is one read
 }
 
 // say sends a text and returns who answered and whom the answerer saw.

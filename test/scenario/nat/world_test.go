@@ -47,6 +47,7 @@ type world struct {
 }
 
 func newWorld(t *testing.T) *world {
+	t.Parallel() // most of a test is waiting for what must not come
 	w := &world{t: t}
 	for _, n := range []struct {
 		ns     **kerneltest.Namespace
@@ -138,6 +139,9 @@ func (w *world) want(c agentv1.Content) dataplane.Want {
 		if wants[s.Name()], e = s.Want(c, links); e != nil {
 			w.t.Fatalf("plan %s: %v", s.Name(), e)
 		}
+	}
+	if e := planServers(c, links, wants); e != nil {
+		w.t.Fatalf("plan servers: %v", e)
 	}
 	merged, e := dataplane.Merge(wants)
 	if err != nil || e != nil {
