@@ -122,7 +122,7 @@ func (s *Server) openListener(n *network, p place) (_ *listener, err error) {
 // close closes the sockets; their loops end by themselves.
 func (l *listener) close() {
 	for _, u := range l.udp {
-		u.packets.close() //nolint:errcheck // nothing is buffered
+		u.packets.Close() //nolint:errcheck // nothing is buffered
 	}
 	if l.tcp != nil {
 		l.tcp.close()

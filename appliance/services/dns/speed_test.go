@@ -11,6 +11,7 @@ import (
 	"golang.org/x/net/ipv4"
 
 	"github.com/sluice-nfv/sluice/api/agentv1"
+	"github.com/sluice-nfv/sluice/appliance/wire/datagram"
 )
 
 // thousands is a network of 10,000 guests.
@@ -96,19 +97,19 @@ type endless struct {
 	left int
 }
 
-func (e *endless) receive(in []datagram) (int, error) {
+func (e *endless) Receive(in []datagram.Packet) (int, error) {
 	if e.left <= 0 {
 		return 0, net.ErrClosed
 	}
 	for i := range in {
-		in[i] = datagram{data: e.pkt, guest: guest}
+		in[i] = datagram.Packet{Data: e.pkt, Peer: guest}
 	}
 	e.left -= len(in)
 	return len(in), nil
 }
 
-func (e *endless) send(out []datagram) (int, error) { return len(out), nil }
-func (e *endless) close() error                     { return nil }
+func (e *endless) Send(out []datagram.Packet) (int, error) { return len(out), nil }
+func (e *endless) Close() error                            { return nil }
 
 func BenchmarkLoop(b *testing.B) {
 	n := newBench(b, thousands)

@@ -6,25 +6,21 @@ import (
 	"net"
 	"net/netip"
 	"time"
-)
 
-// Sizes of a packet loop.
-const (
-	batchSize = 32
-	maxQuery  = 2048 // bytes; a longer UDP query is no honest one
+	"github.com/sluice-nfv/sluice/appliance/wire/datagram"
 )
 
 // packets is where a loop gets its packets from and sends them to, a batch at
-// a time. *udpPackets is one.
+// a time. *datagram.Socket is one.
 type packets interface {
-	// receive waits for at least one packet and returns how many there are.
-	// Their data is theirs until the next call.
-	receive(in []datagram) (int, error)
-	// send sends packets and returns how many went out; an error is about the
+	// Receive waits for at least one packet and returns how many there are.
+	// Their data are theirs until the next call.
+	Receive(in []datagram.Packet) (int, error)
+	// Send sends packets and returns how many went out; an error is about the
 	// first of them.
-	send(out []datagram) (int, error)
-	// close ends a receive under way with net.ErrClosed.
-	close() error
+	Send(out []datagram.Packet) (int, error)
+	// Close ends a Receive under way with net.ErrClosed.
+	Close() error
 }
 
 // udpSocket is one socket with its loop.
@@ -36,7 +32,7 @@ type udpSocket struct {
 }
 
 func newUDPSocket(n *network, conn *net.UDPConn) (*udpSocket, error) {
-	d, err := newUDPPackets(conn)
+	d, err := datagram.New(conn)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +52,7 @@ func (u *udpSocket) run(log *slog.Logger) {
 	b := new(batch)
 	var failing bool
 	for {
-		n, err := u.packets.receive(b.in[:])
+		n, err := u.packets.Receive(b.in[:])
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return
@@ -76,8 +72,8 @@ func (u *udpSocket) run(log *slog.Logger) {
 
 // batch is a loop's memory.
 type batch struct {
-	in, out [batchSize]datagram
-	replies [batchSize][ednsUDPSize]byte
+	in, out [datagram.Batch]datagram.Packet
+	replies [datagram.Batch][ednsUDPSize]byte
 	q       query
 	tally   tally
 }
@@ -88,16 +84,16 @@ func (u *udpSocket) answer(b *batch, n int) {
 	send := 0
 	for i := range b.in[:n] {
 		d := &b.in[i]
-		if d.cut || d.guest.Port() == 0 {
+		if d.Cut || d.Peer.Port() == 0 {
 			b.tally[countSilent]++
 			continue
 		}
 		b.q.overTCP = false
-		reply := u.net.respond(b.replies[send][:0], &b.q, d.data, u, d.guest, now, &b.tally)
+		reply := u.net.respond(b.replies[send][:0], &b.q, d.Data, u, d.Peer, now, &b.tally)
 		if len(reply) == 0 {
 			continue
 		}
-		b.out[send] = datagram{data: reply, guest: d.guest}
+		b.out[send] = datagram.Packet{Data: reply, Peer: d.Peer}
 		send++
 	}
 	b.tally[countUDP] += uint64(n)
@@ -106,9 +102,9 @@ func (u *udpSocket) answer(b *batch, n int) {
 }
 
 // send sends all packets; one that the kernel refuses is left out.
-func (u *udpSocket) send(ds []datagram, t *tally) {
+func (u *udpSocket) send(ds []datagram.Packet, t *tally) {
 	for len(ds) > 0 {
-		n, err := u.packets.send(ds)
+		n, err := u.packets.Send(ds)
 		if err != nil || n <= 0 {
 			if errors.Is(err, net.ErrClosed) {
 				return
