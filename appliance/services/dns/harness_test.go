@@ -77,7 +77,7 @@ func newBench(t testing.TB, change func(*agentv1.Content, *Config)) *bench {
 	})
 	b.net = b.srv.newNetwork()
 	b.net.clock = b.now
-	tab := b.srv.newTable(nil, cfg, newZone(cfg), 1)
+	tab := b.srv.newTable(nil, cfg, 1)
 	tab.resolver.clock = b.now
 	b.net.table.Store(tab)
 	return b

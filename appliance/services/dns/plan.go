@@ -116,21 +116,21 @@ func check(field string, n agentv1.DNSNetwork) error {
 }
 
 func checkRecords(field string, n agentv1.DNSNetwork) error {
-	perName := make(map[string]int, len(n.Records))
-	perAddr := make(map[netip.Addr]int, len(n.Records))
-	for i, r := range n.Records {
-		at := fmt.Sprintf("%s/records/%d", field, i)
+	perName := make(map[string]uint16, len(n.Records))
+	perAddr := make(map[netip.Addr]uint16, len(n.Records))
+	for i := range n.Records {
+		r := &n.Records[i]
 		if err := checkName(r.Name, len(n.Domain)+1); err != nil {
-			return dataplane.Fieldf(at+"/name", "%w", err)
+			return dataplane.Fieldf(fmt.Sprintf("%s/records/%d/name", field, i), "%w", err)
 		}
 		if !r.IP.IsValid() || r.IP.Is4In6() || r.IP.Zone() != "" {
-			return dataplane.Fieldf(at+"/ip", "%v is no IPv4 or IPv6 address", r.IP)
+			return dataplane.Fieldf(fmt.Sprintf("%s/records/%d/ip", field, i), "%v is no IPv4 or IPv6 address", r.IP)
 		}
 		name := strings.ToLower(r.Name)
 		perName[name]++
 		perAddr[r.IP]++
 		if perName[name] > maxPerName || perAddr[r.IP] > maxPerName {
-			return dataplane.Fieldf(at, "name or address has more than %d records", maxPerName)
+			return dataplane.Fieldf(fmt.Sprintf("%s/records/%d", field, i), "name or address has more than %d records", maxPerName)
 		}
 	}
 	return nil
@@ -162,7 +162,7 @@ func (s *Server) Name() string { return serviceName }
 // Want opens port 53 on the guest nics. It does no I/O and checks the whole of
 // the DNS part of the spec.
 func (s *Server) Want(c agentv1.Content, links dataplane.Links) (dataplane.Want, error) {
-	configs, err := Plan(c)
+	configs, err := s.planned.of(c)
 	if err != nil {
 		return dataplane.Want{}, err
 	}

@@ -265,7 +265,7 @@ func TestNewUpstreamsNewCache(t *testing.T) {
 	b.lookup(www, dns.TypeA)
 	apply := func(cfg Config) {
 		old := b.net.table.Load()
-		tab := b.srv.newTable(old, cfg, newZone(cfg), 1)
+		tab := b.srv.newTable(old, cfg, 1)
 		tab.resolver.clock = b.now
 		b.net.table.Store(tab)
 	}

@@ -64,29 +64,29 @@ func (z *zone) addReverseZones(subnet netip.Prefix) {
 		for j := octets; j < 4; j++ {
 			a[j] = 0
 		}
-		name := reverseName(netip.AddrFrom4(a))
+		name := appendReverse(nil, netip.AddrFrom4(a))
 		for range 4 - octets {
-			_, name, _ = strings.Cut(name, ".")
+			name = name[1+name[0]:]
 		}
-		z.apexes[string(appendName(nil, name))] = apex{negativeTTL: localNegative}
+		z.apexes[string(name)] = apex{negativeTTL: localNegative}
 	}
 }
 
-// reverseName is the name that holds an address's PTR record (RFC 1035 §3.5,
-// RFC 3596 §2.5).
-func reverseName(ip netip.Addr) string {
-	var b strings.Builder
-	raw := ip.AsSlice()
-	for i := len(raw) - 1; i >= 0; i-- {
-		if len(raw) == 4 {
-			b.WriteString(strconv.Itoa(int(raw[i])) + ".")
-			continue
+// appendReverse adds the name that holds an address's PTR record, in wire format
+// (RFC 1035 §3.5, RFC 3596 §2.5).
+func appendReverse(b []byte, ip netip.Addr) []byte {
+	raw := ip.As16()
+	if ip.Is4() {
+		for i := 15; i >= 12; i-- {
+			at := len(b)
+			b = strconv.AppendUint(append(b, 0), uint64(raw[i]), 10)
+			b[at] = byte(len(b) - at - 1)
 		}
-		const hex = "0123456789abcdef"
-		b.Write([]byte{hex[raw[i]&15], '.', hex[raw[i]>>4], '.'})
+		return append(b, "\x07in-addr\x04arpa\x00"...)
 	}
-	if len(raw) == 4 {
-		return b.String() + reverseSuffix4
+	const hex = "0123456789abcdef"
+	for i := 15; i >= 0; i-- {
+		b = append(b, 1, hex[raw[i]&15], 1, hex[raw[i]>>4])
 	}
-	return b.String() + "ip6.arpa"
+	return append(b, "\x03ip6\x04arpa\x00"...)
 }

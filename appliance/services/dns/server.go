@@ -37,6 +37,7 @@ type Server struct {
 	counters counters
 	port     uint16
 	workers  int
+	planned  planned
 	// loops are the goroutines that take packets, background those that ask.
 	loops, background sync.WaitGroup
 
@@ -73,16 +74,13 @@ func (s *Server) clock() instant { return time.Since(s.started) }
 
 // Apply makes the server as the spec wants it. Packets are answered all the
 // while: a network whose sockets stay where they are just gets another table.
+// The content is kept: nobody may change it afterwards.
 // What can be served is, also with an error about the rest; sockets that could
 // not be opened are tried again every second.
 func (s *Server) Apply(_ context.Context, c agentv1.Content, links dataplane.Links) error {
-	configs, err := Plan(c)
+	configs, err := s.planned.of(c)
 	if err != nil {
 		return err
-	}
-	zones := make([]*zone, len(configs))
-	for i := range configs {
-		zones[i] = newZone(configs[i])
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -90,14 +88,14 @@ func (s *Server) Apply(_ context.Context, c agentv1.Content, links dataplane.Lin
 		return ErrClosed
 	}
 	wanted := make(map[string]bool, len(configs))
-	for i, cfg := range configs {
+	for _, cfg := range configs {
 		wanted[cfg.Interface] = true
 		sv := s.served[cfg.Interface]
 		if sv == nil {
 			sv = &served{net: s.newNetwork(), listeners: make(map[netip.Addr]*listener)}
 			s.served[cfg.Interface] = sv
 		}
-		sv.net.table.Store(s.newTable(sv.net.table.Load(), cfg, zones[i], len(configs)))
+		sv.net.table.Store(s.newTable(sv.net.table.Load(), cfg, len(configs)))
 		sv.link = links[cfg.Interface]
 	}
 	for mac, sv := range s.served {
@@ -117,10 +115,16 @@ func (s *Server) newNetwork() *network {
 	}
 }
 
-// newTable makes a network's next table. It goes on with the cache if the
-// answers in it would be asked for in the same way again.
-func (s *Server) newTable(old *table, cfg Config, z *zone, networks int) *table {
-	t := &table{config: cfg, zone: z}
+// newTable makes a network's next table. It goes on with the names if they are
+// the same, and with the cache if the answers in it would be asked for in the
+// same way again.
+func (s *Server) newTable(old *table, cfg Config, networks int) *table {
+	t := &table{config: cfg}
+	if old != nil && sameNames(old.config, cfg) {
+		t.zone = old.zone
+	} else {
+		t.zone = newZone(cfg)
+	}
 	share := s.limits.cacheBytes / networks
 	if old != nil && old.resolver.sameSources(cfg) {
 		t.resolver = old.resolver

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -86,6 +87,7 @@ func TestApply(t *testing.T) {
 	c := sample()
 	s := running(t, c, nil)
 	before := s.served[guestMAC].listeners[c.DNS[0].Listen[0]]
+	c.DNS = slices.Clone(c.DNS)
 	c.DNS[0].Records = append(c.DNS[0].Records, agentv1.DNSRecord{Name: "new", IP: netip.MustParseAddr("10.1.2.99")})
 	c.DNS[0].Listen = append(c.DNS[0].Listen, netip.MustParseAddr("127.0.0.54"))
 	if err := s.Apply(t.Context(), c, loLinks); err != nil {
@@ -99,6 +101,7 @@ func TestApply(t *testing.T) {
 			t.Errorf("%s: %v %v", at, r, err)
 		}
 	}
+	c.DNS = slices.Clone(c.DNS)
 	c.DNS[0].Listen = c.DNS[0].Listen[1:]
 	if err := s.Apply(t.Context(), c, loLinks); err != nil {
 		t.Fatal(err)
@@ -112,6 +115,38 @@ func TestApply(t *testing.T) {
 	}
 	if _, err := over(t, "udp", s.at("127.0.0.54"), "new", dns.TypeA); err == nil || len(s.served) != 0 {
 		t.Error("a network that is gone still answers")
+	}
+}
+
+// TestApplyEqual: an equal content, as the agent brings it every few seconds,
+// makes nothing anew, and each field that matters does.
+func TestApplyEqual(t *testing.T) {
+	s := running(t, sample(), nil)
+	before := s.served[guestMAC].net.table.Load()
+	if err := s.Apply(t.Context(), sample(), loLinks); err != nil {
+		t.Fatal(err)
+	}
+	if now := s.served[guestMAC].net.table.Load(); now.zone != before.zone || now.resolver != before.resolver || now.guests != before.guests {
+		t.Error("an equal content made something anew")
+	}
+	for what, change := range map[string]func(*agentv1.DNSNetwork){
+		"a name":      func(n *agentv1.DNSNetwork) { n.Records[0].Name = "other" },
+		"an address":  func(n *agentv1.DNSNetwork) { n.Records[0].IP = n.Records[0].IP.Next() },
+		"one less":    func(n *agentv1.DNSNetwork) { n.Records = n.Records[1:] },
+		"the domain":  func(n *agentv1.DNSNetwork) { n.Domain = "other.example" },
+		"the network": func(n *agentv1.DNSNetwork) { n.Subnet = netip.MustParsePrefix("10.1.3.0/24") },
+	} {
+		c := sample()
+		change(&c.DNS[0])
+		if err := s.Apply(t.Context(), c, loLinks); err != nil {
+			t.Fatal(err)
+		}
+		if s.served[guestMAC].net.table.Load().zone == before.zone {
+			t.Errorf("%s changed, and the old zone is served", what)
+		}
+		if err := s.Apply(t.Context(), sample(), loLinks); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -138,6 +173,8 @@ func TestApplyUnderLoad(t *testing.T) {
 		}
 	})
 	for i := 0; asked.Load() < 200 && !t.Failed(); i++ {
+		c.DNS = []agentv1.DNSNetwork{c.DNS[0]}
+		c.DNS[0].Records = slices.Clone(c.DNS[0].Records)
 		c.DNS[0].Records[1].IP = netip.AddrFrom4([4]byte{10, 1, 2, byte(i)})
 		if err := s.Apply(t.Context(), c, loLinks); err != nil {
 			t.Fatal(err)

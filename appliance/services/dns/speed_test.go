@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -15,10 +16,12 @@ import (
 )
 
 // thousands is a network of 10,000 guests.
-func thousands(c *agentv1.Content, _ *Config) {
+func thousands(c *agentv1.Content, _ *Config) { many(c, 10000) }
+
+func many(c *agentv1.Content, guests int) {
 	c.DNS[0].Subnet = netip.MustParsePrefix("10.1.0.0/16")
 	c.DNS[0].Records = nil
-	for i := range 10000 {
+	for i := range guests {
 		c.DNS[0].Records = append(c.DNS[0].Records, agentv1.DNSRecord{
 			Name: fmt.Sprintf("guest-%d", i), IP: netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}),
 		})
@@ -157,16 +160,36 @@ func BenchmarkLoopback(b *testing.B) {
 	}
 }
 
-func BenchmarkNewZone(b *testing.B) {
+// BenchmarkChange is one name more among 65,000, from the content to the answer.
+func BenchmarkChange(b *testing.B) {
 	c := sample()
-	thousands(&c, nil)
-	configs, err := Plan(c)
-	if err != nil {
-		b.Fatal(err)
-	}
+	many(&c, 65000)
+	s := running(b, c, nil)
 	b.ReportAllocs()
 	for b.Loop() {
-		newZone(configs[0])
+		c.DNS = slices.Clone(c.DNS)
+		c.DNS[0].Records = append(slices.Clone(c.DNS[0].Records), agentv1.DNSRecord{Name: "new", IP: netip.MustParseAddr("10.1.255.7")})
+		if err := s.Apply(b.Context(), c, loLinks); err != nil {
+			b.Fatal(err)
+		}
+		if r, err := over(b, "udp", s.at("127.0.0.53"), "new", dns.TypeA); err != nil || len(r.Answer) == 0 {
+			b.Fatal(r, err)
+		}
+		c.DNS[0].Records = c.DNS[0].Records[:65000]
+	}
+}
+
+// BenchmarkNoChange is the same content once more, as the agent applies it
+// every few seconds.
+func BenchmarkNoChange(b *testing.B) {
+	c := sample()
+	many(&c, 65000)
+	s := running(b, c, nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := s.Apply(b.Context(), c, loLinks); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 

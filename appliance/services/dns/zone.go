@@ -1,7 +1,6 @@
 package dns
 
 import (
-	"encoding/binary"
 	"net/netip"
 	"strings"
 )
@@ -19,34 +18,6 @@ const (
 	reverseSuffix4 = "in-addr.arpa"
 )
 
-// rrset are the records of one type, ready to be put behind a question.
-type rrset struct {
-	typ   uint16
-	count uint16
-	body  []byte
-}
-
-// node is a name that exists. Without sets it is an empty non-terminal, or has
-// no more than an SOA: other types get NODATA, not NXDOMAIN (RFC 8020).
-type node struct{ sets []rrset }
-
-func (n *node) add(typ uint16, ttl uint32, data []byte) {
-	i := 0
-	for i < len(n.sets) && n.sets[i].typ != typ {
-		i++
-	}
-	if i == len(n.sets) {
-		n.sets = append(n.sets, rrset{typ: typ})
-	}
-	s := &n.sets[i]
-	s.body = append(s.body, selfPointer...)
-	s.body = append(s.body, byte(typ>>8), byte(typ), 0, classIN)
-	s.body = binary.BigEndian.AppendUint32(s.body, ttl)
-	s.body = binary.BigEndian.AppendUint16(s.body, uint16(len(data)))
-	s.body = append(s.body, data...)
-	s.count++
-}
-
 // apex is a zone that is answered here and never asked about elsewhere.
 type apex struct {
 	negativeTTL uint32
@@ -55,9 +26,10 @@ type apex struct {
 }
 
 // zone is all that one network's server knows without asking. It is built once
-// and never changed. Keys are names in wire format, lower case.
+// and never changed.
 type zone struct {
-	nodes  map[string]*node
+	names names
+	// apexes by name in wire format, lower case.
 	apexes map[string]apex
 	// forwardSingleLabel lets names of one label out.
 	forwardSingleLabel bool
@@ -66,7 +38,6 @@ type zone struct {
 // newZone builds the zone of a network.
 func newZone(c Config) *zone {
 	z := &zone{
-		nodes:              make(map[string]*node, 3*len(c.Records)+4),
 		apexes:             make(map[string]apex, 160),
 		forwardSingleLabel: c.ForwardSingleLabel,
 	}
@@ -75,58 +46,50 @@ func newZone(c Config) *zone {
 	if c.Domain != "" {
 		z.apexes[string(appendName(nil, c.Domain))] = apex{negativeTTL: localNegative}
 	}
+	b := newNamer(len(c.Records))
 	for _, r := range c.Records {
-		z.addHost(c, r.Name, r.IP)
+		b.addHost(c, r.Name, r.IP)
 	}
-	z.addAncestors()
+	z.addAncestors(b)
+	z.names = b.build()
 	return z
 }
 
 // addHost adds a guest's names and its reverse name. Where two guests claim one
 // name, or one address has two names, both are served.
-func (z *zone) addHost(c Config, name string, ip netip.Addr) {
-	typ, full := uint16(typeA), name
+func (b *namer) addHost(c Config, name string, ip netip.Addr) {
+	var bare, full, reverse [maxNameLen]byte
+	wire := appendName(bare[:0], name)
+	typ, whole := uint16(typeA), wire
 	if !ip.Is4() {
 		typ = typeAAAA
 	}
 	if !strings.EqualFold(name, "localhost") { // is every guest's own
-		z.node(appendName(nil, name)).add(typ, localTTL, ip.AsSlice())
+		b.add(wire, typ, localTTL, ip.AsSlice())
 	}
 	if c.Domain != "" {
-		full = name + "." + c.Domain
-		z.node(appendName(nil, full)).add(typ, localTTL, ip.AsSlice())
+		whole = appendName(append(full[:0], wire[:len(wire)-1]...), c.Domain)
+		b.add(whole, typ, localTTL, ip.AsSlice())
 	}
 	if c.Subnet.Contains(ip) {
-		z.node(appendName(nil, reverseName(ip))).add(typePTR, localTTL, appendName(nil, full))
+		b.add(appendReverse(reverse[:0], ip), typePTR, localTTL, whole)
 	}
-}
-
-func (z *zone) node(name []byte) *node {
-	n := z.nodes[string(name)]
-	if n == nil {
-		n = &node{}
-		z.nodes[string(name)] = n
-	}
-	return n
 }
 
 // addAncestors makes the names between a host and its zone's apex exist.
-func (z *zone) addAncestors() {
-	var between []string
-	for name := range z.nodes {
+func (z *zone) addAncestors(b *namer) {
+	for i := range len(b.nodes) {
+		name := b.bytes(b.nodes[i].name) // stands, even if the text grows
 		for at, end := 0, z.apexStart(name); at < end; at += 1 + int(name[at]) {
-			between = append(between, name[at:])
+			b.touch(name[at:])
 		}
-	}
-	for _, name := range between {
-		z.node([]byte(name))
 	}
 }
 
 // apexStart is where the name's zone begins in it; 0 for a name in no zone.
-func (z *zone) apexStart(name string) int {
+func (z *zone) apexStart(name []byte) int {
 	for at := 0; name[at] != 0; at += 1 + int(name[at]) {
-		if _, ok := z.apexes[name[at:]]; ok {
+		if _, ok := z.apexes[string(name[at:])]; ok {
 			return at
 		}
 	}
@@ -146,25 +109,25 @@ func (z *zone) apexOf(q *query) (at int, a apex, ok bool) {
 // lookup answers from the zone; false means that the question has to be asked
 // elsewhere.
 func (z *zone) lookup(q *query, a *answer) bool {
-	n := z.nodes[string(q.lower())]
-	if n != nil {
-		for i := range n.sets {
-			if s := &n.sets[i]; s.typ == q.qtype || q.qtype == typeANY {
-				// One set is answer enough to ANY (RFC 8482 §4.1).
-				a.aa, a.an, a.body = true, s.count, s.body
-				return true
-			}
+	sets, exists := z.names.find(q.lower())
+	for len(sets) > 0 {
+		var typ, count uint16
+		var body []byte
+		if typ, count, body, sets = sets.next(); typ == q.qtype || q.qtype == typeANY {
+			// One set is answer enough to ANY (RFC 8482 §4.1).
+			a.aa, a.an, a.body = true, count, body
+			return true
 		}
 	}
 	at, ap, ok := z.apexOf(q)
 	switch {
 	case ok:
-		z.inZone(q, a, n, at, ap)
-	case n != nil && q.labels > 1:
+		z.inZone(q, a, exists, at, ap)
+	case exists && q.labels > 1:
 		z.negative(q, a, true, 0, localNegative) // a bare name with dots is its own zone
-	case n != nil || q.labels == 1 && !z.forwardSingleLabel:
+	case exists || q.labels == 1 && !z.forwardSingleLabel:
 		// The root's SOA: the parent of a single label.
-		z.negative(q, a, n != nil, q.nameLen-1, localNegative)
+		z.negative(q, a, exists, q.nameLen-1, localNegative)
 	case q.qtype == typeANY:
 		a.an, a.body = 1, minimalANY
 	default:
@@ -174,7 +137,7 @@ func (z *zone) lookup(q *query, a *answer) bool {
 }
 
 // inZone answers what no record of ours does, for a name in a zone of ours.
-func (z *zone) inZone(q *query, a *answer, n *node, at int, ap apex) {
+func (z *zone) inZone(q *query, a *answer, exists bool, at int, ap apex) {
 	switch {
 	case ap.loopback && (q.qtype == typeA || q.qtype == typeANY):
 		a.aa, a.an, a.body = true, 1, loopbackA
@@ -183,7 +146,7 @@ func (z *zone) inZone(q *query, a *answer, n *node, at int, ap apex) {
 	case at == 0 && q.qtype == typeNS:
 		a.aa, a.an, a.body = true, 1, selfNS
 	default:
-		z.negative(q, a, n != nil || at == 0 || ap.loopback, at, ap.negativeTTL)
+		z.negative(q, a, exists || at == 0 || ap.loopback, at, ap.negativeTTL)
 	}
 }
 
@@ -201,9 +164,7 @@ func (z *zone) negative(q *query, a *answer, exists bool, at int, ttl uint32) {
 
 // prepared is the body of a single record owned by the question's name.
 func prepared(typ uint16, ttl uint32, data string) []byte {
-	var n node
-	n.add(typ, ttl, []byte(data))
-	return n.sets[0].body
+	return appendRecord(nil, typ, ttl, []byte(data))
 }
 
 var (

@@ -104,7 +104,11 @@ func TestReverseZones(t *testing.T) {
 		b := newBench(t, func(c *agentv1.Content, _ *Config) {
 			c.DNS[0].Subnet, c.DNS[0].Records = netip.MustParsePrefix(tc.subnet), nil
 		})
-		if got := show(b.lookup(reverseName(netip.MustParseAddr(tc.ip)), dns.TypePTR)); got != tc.want {
+		name, err := dns.ReverseAddr(tc.ip)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := show(b.lookup(name, dns.TypePTR)); got != tc.want {
 			t.Errorf("%s in %s: got %s, want %s", tc.ip, tc.subnet, got, tc.want)
 		}
 	}
