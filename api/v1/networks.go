@@ -69,6 +69,11 @@ type L3Network struct {
 	HostRoutes    []HostRoute  `json:"hostRoutes"`
 	// ReservedRanges are never allocated.
 	ReservedRanges []AddressRange `json:"reservedRanges,omitempty"`
+	// AllocationStrategy chooses among the free addresses.
+	AllocationStrategy string `json:"allocationStrategy" enum:"FirstAvailable,Random,AscDelayRecycle" doc:"How a free address is chosen"`
+	// LastAllocatedIP is where AscDelayRecycle goes on from: every address that
+	// was handed out since it last began at the bottom is at most this one.
+	LastAllocatedIP netip.Addr `json:"lastAllocatedIp,omitzero" doc:"Where AscDelayRecycle goes on from"`
 	// NetworkServices by provider type.
 	NetworkServices   map[string][]string `json:"networkServices"`
 	RouterInterfaceIP netip.Addr          `json:"routerInterfaceIp,omitzero"`
@@ -112,6 +117,24 @@ type CreateL3Network struct {
 	MTU           int          `json:"mtu,omitempty" doc:"Bytes; default 1500"`
 	DNS           []netip.Addr `json:"dns,omitempty"`
 	HostRoutes    []HostRoute  `json:"hostRoutes,omitempty"`
+
+	AllocationStrategy string `json:"allocationStrategy,omitempty" enum:"FirstAvailable,Random,AscDelayRecycle" default:"FirstAvailable"`
+}
+
+// How an L3 network chooses among its free addresses.
+const (
+	// FirstAvailable takes the lowest.
+	FirstAvailable = "FirstAvailable"
+	// Random takes any, each as likely.
+	Random = "Random"
+	// AscDelayRecycle ascends and begins at the bottom when it is at the top, so
+	// that an address that was freed rests for as long as possible.
+	AscDelayRecycle = "AscDelayRecycle"
+)
+
+// SetAllocationStrategy is the body of PUT /v1/l3-networks/{uuid}/allocation-strategy.
+type SetAllocationStrategy struct {
+	AllocationStrategy string `json:"allocationStrategy" enum:"FirstAvailable,Random,AscDelayRecycle"`
 }
 
 // IPRange is a contiguous range of an L3 network's addresses.

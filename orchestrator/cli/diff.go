@@ -47,6 +47,8 @@ func mending(e entry, f field, have, want any, path string) []step {
 	switch f.json {
 	case "dns":
 		return []step{{fmt.Sprintf("dns %s -> %s", cell(have), cell(want)), http.MethodPut, path + "/dns", object{"dns": want}}}
+	case "allocationStrategy":
+		return []step{{fmt.Sprintf("allocation strategy %s -> %s", cell(have), cell(want)), http.MethodPut, path + "/allocation-strategy", object{"allocationStrategy": want}}}
 	case "mtu":
 		return []step{{fmt.Sprintf("mtu %s -> %s", cell(have), cell(want)), http.MethodPut, path + "/mtu", object{"mtu": want}}}
 	case "vmNicUuid":

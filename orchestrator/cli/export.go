@@ -93,7 +93,7 @@ func (x *exporting) object(n *noun, o object) *yaml.Node {
 	for _, f := range n.fields {
 		value := o[f.json]
 		switch {
-		case value == false || f.flag == "mtu" && fmt.Sprint(value) == "1500": // defaults
+		case value == false || f.flag == "mtu" && fmt.Sprint(value) == "1500" || value == "FirstAvailable": // defaults
 			continue
 		case n.name == "ip-range" && f.flag == "cidr": // said by the others
 			continue

@@ -66,6 +66,8 @@ func (s *session) l3Settings(n *noun) []*cobra.Command {
 			}),
 		s.setting(n, "set-router-interface-ip L3 ADDRESS", "fix the router's address on it", cobra.ExactArgs(2), "/router-interface-ip",
 			func(args []string) (object, error) { return object{"routerInterfaceIp": args[0]}, nil }),
+		s.setting(n, "set-allocation-strategy L3 STRATEGY", "choose free addresses by FirstAvailable, Random or AscDelayRecycle", cobra.ExactArgs(2), "/allocation-strategy",
+			func(args []string) (object, error) { return object{"allocationStrategy": args[0]}, nil }),
 		s.setting(n, "set-host-routes L3 [PREFIX=NEXTHOP...]", "set the static routes of the guests", cobra.MinimumNArgs(1), "/host-routes",
 			pairs("hostRoutes", "=", "prefix", "nexthop")),
 		s.setting(n, "set-reserved-ranges L3 [FIRST-LAST...]", "set the addresses that are never given away", cobra.MinimumNArgs(1), "/reserved-ranges",

@@ -95,6 +95,7 @@ var nouns = []noun{
 			{"dns-domain", "dnsDomain", "", text, "domain of the guests", false},
 			{"mtu", "mtu", "", number, "bytes", false},
 			{"dns", "dns", "", list, "name servers, in order", false},
+			{"allocation-strategy", "allocationStrategy", "", text, "FirstAvailable, Random or AscDelayRecycle", false},
 		},
 	},
 	{

@@ -25,6 +25,11 @@ func (a *API) l3Networks() {
 			_, err := model.SetRouterInterfaceIP(tx, in.UUID, in.Body.RouterInterfaceIP)
 			return err
 		})
+	Change[v1.L3Network](a, "set-allocation-strategy", http.MethodPut, "/v1/l3-networks/{uuid}/allocation-strategy", "Choose how free addresses are chosen",
+		func(tx *model.Tx, in *CallWith[v1.SetAllocationStrategy]) error {
+			_, err := model.SetAllocationStrategy(tx, in.UUID, in.Body.AllocationStrategy)
+			return err
+		})
 	a.networkServices()
 	a.ipRanges()
 	a.l3Queries()

@@ -173,6 +173,10 @@ func TestL3Settings(t *testing.T) {
 	if got := s.ok("PUT", guest+"/mtu", object{"mtu": 1400}); got.object["mtu"] != float64(1400) {
 		t.Errorf("mtu: %s", got.raw)
 	}
+	if got := s.ok("PUT", guest+"/allocation-strategy", object{"allocationStrategy": "Random"}); got.object["allocationStrategy"] != "Random" {
+		t.Errorf("strategy: %s", got.raw)
+	}
+	s.refused(400, "invalid-request", "PUT", guest+"/allocation-strategy", object{"allocationStrategy": "Any"})
 	s.ok("PUT", guest+"/host-routes", object{"hostRoutes": []object{{"prefix": "172.16.0.0/16", "nexthop": "10.0.0.1"}}})
 	s.ok("PUT", guest+"/reserved-ranges", object{"reservedRanges": []object{{"startIp": "10.0.0.200", "endIp": "10.0.0.209"}}})
 	free := s.ok("GET", guest+"/free-ips?limit=3", nil)

@@ -2,7 +2,6 @@ package model
 
 import (
 	"fmt"
-	"net/netip"
 	"reflect"
 	"strings"
 
@@ -32,7 +31,7 @@ const (
 )
 
 // kinds is the one table of what a kind is called and made of. Adding a
-// resource is one line here, and its index keys below.
+// resource is one line here, and its links in links.go.
 var kinds = [kindCount]struct {
 	path string // in URLs, store keys and the command line's nouns (plural)
 	make func() v1.Resource
@@ -99,99 +98,3 @@ var kindByType = func() map[reflect.Type]Kind {
 	}
 	return m
 }()
-
-// Index is a relation that can be asked for with Related.
-type Index string
-
-// The indexes; each says what it lists by which key.
-const (
-	ClustersOfZone   Index = "cluster.zone"
-	L2sOfZone        Index = "l2.zone"
-	OfferingsOfZone  Index = "offering.zone"
-	HostsOfCluster   Index = "host.cluster"
-	L3sOfL2          Index = "l3.l2"
-	RangesOfL3       Index = "range.l3"
-	NicsOfL3         Index = "nic.l3"
-	NicsOfVM         Index = "nic.vm"
-	RouterOfGuestL3  Index = "router.l3"     // the router that serves the L3 (one at most)
-	RoutersOnL3      Index = "router.nic.l3" // routers with any nic on the L3
-	RoutersOfHost    Index = "router.host"
-	VIPsOfL3         Index = "vip.l3"
-	VIPsOfRouter     Index = "vip.router" // a router's own public address
-	EIPsOfVIP        Index = "eip.vip"
-	EIPsOfNic        Index = "eip.nic"
-	ForwardingsOfVIP Index = "pf.vip"
-	ForwardingsOfNic Index = "pf.nic"
-
-	// AddressOwners lists the owner of an address by AddressKey: a nic, VIP or
-	// router; ask with AddressOwner.
-	AddressOwners Index = "ip"
-	// MACOwners lists the owner (nic or router) of a MAC.
-	MACOwners Index = "mac"
-)
-
-// AddressKey is the key of AddressOwners, fixed width so that addresses sort.
-func AddressKey(l3 string, ip netip.Addr) string {
-	b := ip.As16()
-	return fmt.Sprintf("%s/%x", l3, b[:])
-}
-
-// keysOf are the index keys under which a resource is listed.
-func keysOf(kind Kind, r v1.Resource) []string {
-	uuid := r.GetMeta().UUID
-	key := func(i Index, k string) string { return string(i) + "/" + k + "/" + uuid }
-	switch r := r.(type) {
-	case *v1.Cluster:
-		return []string{key(ClustersOfZone, r.ZoneUUID)}
-	case *v1.Host:
-		return []string{key(HostsOfCluster, r.ClusterUUID)}
-	case *v1.L2Network:
-		return []string{key(L2sOfZone, r.ZoneUUID)}
-	case *v1.L3Network:
-		return []string{key(L3sOfL2, r.L2NetworkUUID)}
-	case *v1.IPRange:
-		return []string{key(RangesOfL3, r.L3NetworkUUID)}
-	case *v1.VirtualRouterOffering:
-		return []string{key(OfferingsOfZone, r.ZoneUUID)}
-	case *v1.VirtualRouter:
-		keys := []string{key(RouterOfGuestL3, r.L3NetworkUUID)}
-		if r.HostUUID != "" {
-			keys = append(keys, key(RoutersOfHost, r.HostUUID))
-		}
-		for _, n := range r.Nics {
-			keys = append(keys, key(RoutersOnL3, n.L3NetworkUUID), key(AddressOwners, AddressKey(n.L3NetworkUUID, n.IP)), key(MACOwners, n.MAC))
-		}
-		return keys
-	case *v1.VMNic:
-		return []string{
-			key(NicsOfL3, r.L3NetworkUUID), key(NicsOfVM, r.VMInstanceUUID),
-			key(AddressOwners, AddressKey(r.L3NetworkUUID, r.IP)), key(MACOwners, r.MAC),
-		}
-	case *v1.VIP:
-		if r.System { // the router's nic owns the address
-			return []string{key(VIPsOfL3, r.L3NetworkUUID), key(VIPsOfRouter, r.VirtualRouterUUID)}
-		}
-		return []string{key(VIPsOfL3, r.L3NetworkUUID), key(AddressOwners, AddressKey(r.L3NetworkUUID, r.IP))}
-	case *v1.EIP:
-		return withNic(EIPsOfNic, r.VMNicUUID, uuid, key(EIPsOfVIP, r.VIPUUID))
-	case *v1.PortForwardingRule:
-		return withNic(ForwardingsOfNic, r.VMNicUUID, uuid, key(ForwardingsOfVIP, r.VIPUUID))
-	}
-	return nil
-}
-
-func withNic(i Index, nic, uuid, key string) []string {
-	if nic == "" {
-		return []string{key}
-	}
-	return []string{key, string(i) + "/" + nic + "/" + uuid}
-}
-
-// AddressOwner is the UUID of the nic, VIP or router that has an address of an
-// L3 network; empty if nobody.
-func (v *View) AddressOwner(l3 string, ip netip.Addr) string {
-	return v.firstIn(AddressOwners, AddressKey(l3, ip))
-}
-
-// MACOwner is the UUID of the nic or router that has a MAC; empty if nobody.
-func (v *View) MACOwner(mac string) string { return v.firstIn(MACOwners, mac) }

@@ -16,6 +16,10 @@ func CreateL3Network(tx *Tx, req v1.CreateL3Network) (*v1.L3Network, error) {
 	if err != nil {
 		return nil, err
 	}
+	strategy, err := allocationStrategy(req.AllocationStrategy)
+	if err != nil {
+		return nil, err
+	}
 	l2, err := need[v1.L2Network](tx.View, req.L2NetworkUUID)
 	if err != nil {
 		return nil, err
@@ -23,7 +27,7 @@ func CreateL3Network(tx *Tx, req v1.CreateL3Network) (*v1.L3Network, error) {
 	l3 := &v1.L3Network{
 		Meta: meta, L2NetworkUUID: l2.UUID, ZoneUUID: l2.ZoneUUID, Category: category, State: v1.Enabled,
 		DNSDomain: req.DNSDomain, MTU: req.MTU, DNS: orEmpty(req.DNS), HostRoutes: orEmpty(req.HostRoutes),
-		NetworkServices: map[string][]string{}, IPRanges: []v1.IPRange{},
+		AllocationStrategy: strategy, NetworkServices: map[string][]string{}, IPRanges: []v1.IPRange{},
 	}
 	if l3.MTU == 0 {
 		l3.MTU = MaxMTU(l2)

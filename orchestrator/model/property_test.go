@@ -184,6 +184,10 @@ var steps = map[string]func(w *walk) error{
 		_, err := SetReservedRanges(w.tx, l3, []v1.AddressRange{{StartIP: a, EndIP: a.Next()}})
 		return err
 	},
+	"strategy": func(w *walk) error {
+		_, err := SetAllocationStrategy(w.tx, w.some(L3Networks), w.pick("strategy", v1.FirstAvailable, v1.AscDelayRecycle, v1.AscDelayRecycle, v1.Random))
+		return err
+	},
 	"router ip": func(w *walk) error {
 		l3 := w.some(L3Networks)
 		if n := List[v1.L3Network](w.tx.View); w.chance("natted") {

@@ -1,11 +1,8 @@
 package model
 
 import (
-	"encoding/hex"
 	"iter"
 	"maps"
-	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -57,6 +54,7 @@ func (tx *Tx) Create(r v1.Resource) error {
 // Save stores a changed resource. Callers change a copy, never what a View
 // handed out.
 func (tx *Tx) Save(r v1.Resource) {
+	tx.handOut(r)
 	r.GetMeta().LastOpDate = tx.Now
 	kind := KindOf(r)
 	tx.View.Put(kind, r)
@@ -112,33 +110,4 @@ func NewUUID() string { return uuid.Must(uuid.NewV7()).String() }
 func Copy[T any](r *T) *T {
 	c := *r
 	return &c
-}
-
-// UsedAddresses yields the addresses of an L3 network in use, ascending, from
-// an address on.
-func (v *View) UsedAddresses(l3 string, from netip.Addr) iter.Seq2[netip.Addr, string] {
-	return func(yield func(netip.Addr, string) bool) {
-		prefix := string(AddressOwners) + "/" + l3 + "/"
-		v.index.Ascend(string(AddressOwners)+"/"+AddressKey(l3, from), func(k, owner string) bool {
-			if !strings.HasPrefix(k, prefix) {
-				return false
-			}
-			var b [16]byte
-			if _, err := hex.Decode(b[:], []byte(k[len(prefix):len(prefix)+32])); err != nil {
-				return true
-			}
-			return yield(netip.AddrFrom16(b).Unmap(), owner)
-		})
-	}
-}
-
-func (v *View) firstIn(i Index, key string) (owner string) {
-	prefix := string(i) + "/" + key + "/"
-	v.index.Ascend(prefix, func(k, uuid string) bool {
-		if strings.HasPrefix(k, prefix) {
-			owner = uuid
-		}
-		return false
-	})
-	return owner
 }

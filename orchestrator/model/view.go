@@ -7,7 +7,6 @@ package model
 
 import (
 	"iter"
-	"strings"
 	"sync"
 
 	"github.com/tidwall/btree"
@@ -21,26 +20,29 @@ type View struct {
 	// Revision is the store's revision that the view shows.
 	Revision int64
 	tables   [kindCount]btree.Map[string, v1.Resource]
-	// index holds keys such as "nic.l3/<l3>/<nic>", made by keysOf.
-	index btree.Map[string, string]
+	// links are the indexes, made by linksOf.
+	links *btree.BTreeG[link]
+	// addresses in use, made by holdingsOf.
+	addresses addresses
 	// cloning: btree's Copy marks its source too, so that two at once race,
 	// while readers do not look at the mark.
 	cloning sync.Mutex
 }
 
 // NewView is empty.
-func NewView() *View { return &View{} }
+func NewView() *View {
+	return &View{links: btree.NewBTreeGOptions(link.before, btree.Options{NoLocks: true})}
+}
 
 // Clone is a writable copy that shares all memory with v until one of both
 // changes (the trees copy on write).
 func (v *View) Clone() *View {
 	v.cloning.Lock()
 	defer v.cloning.Unlock()
-	c := &View{Revision: v.Revision}
+	c := &View{Revision: v.Revision, links: v.links.Copy(), addresses: v.addresses}
 	for i := range v.tables {
 		c.tables[i] = *v.tables[i].Copy()
 	}
-	c.index = *v.index.Copy()
 	return c
 }
 
@@ -49,23 +51,29 @@ func (v *View) Clone() *View {
 func (v *View) Put(kind Kind, r v1.Resource) {
 	uuid := r.GetMeta().UUID
 	if old, ok := v.tables[kind].Set(uuid, r); ok {
-		v.unindex(kind, old)
+		v.unindex(old)
 	}
-	for _, k := range keysOf(kind, r) {
-		v.index.Set(k, uuid)
+	for _, l := range linksOf(r) {
+		v.links.Set(l)
+	}
+	for _, h := range holdingsOf(r) {
+		v.addresses.root = v.addresses.root.with(h)
 	}
 }
 
 // Remove deletes a resource; a missing one is fine.
 func (v *View) Remove(kind Kind, uuid string) {
 	if old, ok := v.tables[kind].Delete(uuid); ok {
-		v.unindex(kind, old)
+		v.unindex(old)
 	}
 }
 
-func (v *View) unindex(kind Kind, r v1.Resource) {
-	for _, k := range keysOf(kind, r) {
-		v.index.Delete(k)
+func (v *View) unindex(r v1.Resource) {
+	for _, l := range linksOf(r) {
+		v.links.Delete(l)
+	}
+	for _, h := range holdingsOf(r) {
+		v.addresses.root = v.addresses.root.without(h)
 	}
 }
 
@@ -111,12 +119,11 @@ func List[T any, P resource[T]](v *View) iter.Seq[P] {
 // of UUID: Related[v1.VMNic](v, NicsOfL3, l3.UUID).
 func Related[T any, P resource[T]](v *View, index Index, key string) iter.Seq[P] {
 	return func(yield func(P) bool) {
-		prefix := string(index) + "/" + key + "/"
-		v.index.Ascend(prefix, func(k, uuid string) bool {
-			if !strings.HasPrefix(k, prefix) {
+		v.links.Ascend(link{index, key, ""}, func(l link) bool {
+			if l.index != index || l.key != key {
 				return false
 			}
-			r := Get[T, P](v, uuid)
+			r := Get[T, P](v, l.uuid)
 			return r == nil || yield(r)
 		})
 	}

@@ -1,5 +1,10 @@
 // Package ipam chooses addresses and MACs. It is pure: what is taken comes in
-// as an iterator, the choice goes out as a value, and nothing is remembered.
+// as a sorted list, the choice goes out as a value, and nothing is remembered.
+//
+// Nothing here walks over addresses. In a sorted list of distinct addresses
+// that are taken, the i-th of them from s on has, below it, as many free ones
+// as it is more than i away from s. That number never falls as i grows, so the
+// n-th free address is found by halving the list, be the range full or empty.
 package ipam
 
 import (
@@ -7,6 +12,7 @@ import (
 	"iter"
 	"net/netip"
 	"slices"
+	"sort"
 
 	v1 "github.com/sluice-nfv/sluice/api/v1"
 )
@@ -18,64 +24,82 @@ type Pool struct {
 	Reserved []v1.AddressRange
 }
 
-// Used yields the addresses taken, ascending, from an address on. Addresses
+// Used is the list of the addresses taken, ascending and each once. Addresses
 // outside the pool may be among them.
-type Used func(from netip.Addr) iter.Seq[netip.Addr]
+type Used interface {
+	// Below is how many of them are lower than ip.
+	Below(ip netip.Addr) int
+	// At is the i-th, from 0; the zero Addr at the end of the list.
+	At(i int) netip.Addr
+}
+
+// Nth is the n-th free address of the pool, ascending from 0; false if there
+// are not so many.
+func (p Pool) Nth(used Used, n int64) (netip.Addr, bool) {
+	for _, s := range p.spans() {
+		free := size(s) - int64(taken(s, used))
+		if n < free {
+			return nthIn(s, used, n), true
+		}
+		n -= free
+	}
+	return netip.Addr{}, false
+}
+
+// First is the lowest free address; false if the pool is used up.
+func (p Pool) First(used Used) (netip.Addr, bool) { return p.Nth(used, 0) }
+
+// After is the lowest free address above ip, or the lowest of all if there is
+// none: a walk in circles. False if the pool is used up.
+func (p Pool) After(used Used, ip netip.Addr) (netip.Addr, bool) {
+	var below int64 // free addresses not above ip
+	for _, s := range p.spans() {
+		if s.EndIP = lower(s.EndIP, ip); !s.EndIP.Less(s.StartIP) {
+			below += size(s) - int64(taken(s, used))
+		}
+	}
+	if next, ok := p.Nth(used, below); ok {
+		return next, true
+	}
+	return p.First(used)
+}
 
 // Free yields the free addresses of the pool, ascending. It is lazy: the first
 // few cost little in a large pool.
 func (p Pool) Free(used Used) iter.Seq[netip.Addr] {
 	return func(yield func(netip.Addr) bool) {
 		for _, s := range p.spans() {
-			if !freeIn(s, used, yield) {
-				return
+			for n := range size(s) - int64(taken(s, used)) {
+				if !yield(nthIn(s, used, n)) {
+					return
+				}
 			}
 		}
 	}
 }
 
-// freeIn yields the free addresses of one span; false: the reader had enough.
-func freeIn(s v1.AddressRange, used Used, yield func(netip.Addr) bool) bool {
-	next := s.StartIP
-	for u := range used(s.StartIP) {
-		if s.EndIP.Less(u) {
-			break
-		}
-		for ; next.Less(u); next = next.Next() {
-			if !yield(next) {
-				return false
-			}
-		}
-		next = u.Next()
-	}
-	for ; next.IsValid() && !s.EndIP.Less(next); next = next.Next() {
-		if !yield(next) {
-			return false
-		}
-	}
-	return true
+// nthIn is the n-th free address of a span that has more than n.
+func nthIn(s v1.AddressRange, used Used, n int64) netip.Addr {
+	first := used.Below(s.StartIP)
+	skipped := sort.Search(taken(s, used), func(i int) bool { return distance(s.StartIP, used.At(first+i))-int64(i) > n })
+	return offset(s.StartIP, n+int64(skipped))
 }
 
-// First is the lowest free address; false if the pool is used up.
-func (p Pool) First(used Used) (netip.Addr, bool) {
-	for ip := range p.Free(used) {
-		return ip, true
+func taken(s v1.AddressRange, used Used) int {
+	end := used.Below(s.EndIP)
+	if used.At(end) == s.EndIP {
+		end++
 	}
-	return netip.Addr{}, false
+	return end - used.Below(s.StartIP)
 }
 
 // Capacity counts the pool's addresses, and how many of them are taken.
-func (p Pool) Capacity(used Used) (total, taken int64) {
+func (p Pool) Capacity(used Used) (total, inUse int64) {
 	for _, s := range p.spans() {
 		total += size(s)
-		for u := range used(s.StartIP) {
-			if s.EndIP.Less(u) {
-				break
-			}
-			taken++
-		}
+		inUse += int64(taken(s, used))
 	}
-	return total, taken
+	return total, inUse
 }
 
 // InRange reports whether a range holds the address, reserved or not.
@@ -129,8 +153,27 @@ func holds(r v1.AddressRange, ip netip.Addr) bool {
 	return ip.IsValid() && !ip.Less(r.StartIP) && !r.EndIP.Less(ip)
 }
 
-// size counts by the low 64 bits, which is exact for IPv4.
-func size(r v1.AddressRange) int64 {
-	a, b := r.StartIP.As16(), r.EndIP.As16()
-	return int64(binary.BigEndian.Uint64(b[8:])-binary.BigEndian.Uint64(a[8:])) + 1
+func lower(a, b netip.Addr) netip.Addr {
+	if b.Less(a) {
+		return b
+	}
+	return a
+}
+
+func size(r v1.AddressRange) int64 { return distance(r.StartIP, r.EndIP) + 1 }
+
+// distance from a to b counts by the low 64 bits, which is exact for IPv4.
+func distance(a, b netip.Addr) int64 {
+	x, y := a.As16(), b.As16()
+	return int64(binary.BigEndian.Uint64(y[8:]) - binary.BigEndian.Uint64(x[8:]))
+}
+
+// offset is the address n above a, which is in the same span.
+func offset(a netip.Addr, n int64) netip.Addr {
+	b := a.As16()
+	binary.BigEndian.PutUint64(b[8:], binary.BigEndian.Uint64(b[8:])+uint64(n))
+	if a.Is6() {
+		return netip.AddrFrom16(b)
+	}
+	return netip.AddrFrom16(b).Unmap()
 }

@@ -3,7 +3,6 @@ package ipam
 import (
 	"bytes"
 	"errors"
-	"iter"
 	"net/netip"
 	"slices"
 	"testing"
@@ -18,17 +17,29 @@ func span(start, end string) v1.AddressRange {
 	return v1.AddressRange{StartIP: netip.MustParseAddr(start), EndIP: netip.MustParseAddr(end)}
 }
 
-func used(ips ...netip.Addr) Used {
-	slices.SortFunc(ips, netip.Addr.Compare)
-	return func(from netip.Addr) iter.Seq[netip.Addr] {
-		return func(yield func(netip.Addr) bool) {
-			for _, ip := range ips {
-				if !ip.Less(from) && !yield(ip) {
-					return
-				}
-			}
-		}
+// sortedAddrs implements Used and counts what it is asked.
+type sortedAddrs struct {
+	ips   []netip.Addr
+	asked int
+}
+
+func (l *sortedAddrs) Below(ip netip.Addr) int {
+	l.asked++
+	i, _ := slices.BinarySearchFunc(l.ips, ip, netip.Addr.Compare)
+	return i
+}
+
+func (l *sortedAddrs) At(i int) netip.Addr {
+	l.asked++
+	if i >= len(l.ips) {
+		return netip.Addr{}
 	}
+	return l.ips[i]
+}
+
+func used(ips ...netip.Addr) *sortedAddrs {
+	slices.SortFunc(ips, netip.Addr.Compare)
+	return &sortedAddrs{ips: ips}
 }
 
 func TestFirst(t *testing.T) {
@@ -59,7 +70,7 @@ func TestFirst(t *testing.T) {
 	}
 }
 
-// Free, Capacity, InRange and IsReserved agree with a walk over every address.
+// Free, Nth, After, Capacity, InRange and IsReserved agree with a walk over every address.
 func TestFreeAgainstEveryAddress(t *testing.T) {
 	at := func(n int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, 0, byte(n)}) }
 	rapid.Check(t, func(r *rapid.T) {
@@ -95,20 +106,84 @@ func TestFreeAgainstEveryAddress(t *testing.T) {
 		if got := slices.Collect(pool.Free(used(taken...))); !slices.Equal(got, want) {
 			r.Fatalf("free %v, want %v", got, want)
 		}
+		for i := range len(want) + 2 {
+			if got, ok := pool.Nth(used(taken...), int64(i)); ok != (i < len(want)) || ok && got != want[i] {
+				r.Fatalf("free address %d of %v is %s, %v", i, want, got, ok)
+			}
+		}
 		if gotTotal, gotTaken := pool.Capacity(used(taken...)); gotTotal != total || gotTaken != takenInside {
 			r.Fatalf("capacity %d/%d, want %d/%d", gotTaken, gotTotal, takenInside, total)
+		}
+		mark := at(rapid.IntRange(0, 255).Draw(r, "mark"))
+		got, ok := pool.After(used(taken...), mark)
+		above := slices.IndexFunc(want, mark.Less)
+		if ok != (len(want) > 0) || ok && got != want[max(above, 0)] {
+			r.Fatalf("after %s of %v comes %s, %v", mark, want, got, ok)
 		}
 	})
 }
 
-// A large pool is not walked to count it, nor to find its first address.
-func TestLargePool(t *testing.T) {
-	pool := Pool{Ranges: []v1.AddressRange{span("10.0.0.2", "10.255.255.254")}}
-	if total, taken := pool.Capacity(used()); total != 1<<24-3 || taken != 0 {
-		t.Errorf("capacity %d, %d taken", total, taken)
+func TestAfter(t *testing.T) {
+	ip := netip.MustParseAddr
+	pool := Pool{
+		Ranges:   []v1.AddressRange{span("10.0.0.20", "10.0.0.22"), span("10.0.0.2", "10.0.0.5")},
+		Reserved: []v1.AddressRange{span("10.0.0.4", "10.0.0.4")},
 	}
-	if allocs := testing.AllocsPerRun(10, func() { pool.First(used()) }); allocs > 20 {
-		t.Errorf("%v allocations for the first address", allocs)
+	for _, c := range []struct {
+		name, after, want string
+		used              []netip.Addr
+	}{
+		{"nothing yet", "", "10.0.0.2", nil},
+		{"one below all", "10.0.0.1", "10.0.0.2", nil},
+		{"the next", "10.0.0.2", "10.0.0.3", nil},
+		{"past the reserved", "10.0.0.3", "10.0.0.5", nil},
+		{"past used ones", "10.0.0.2", "10.0.0.5", []netip.Addr{ip("10.0.0.3")}},
+		{"the next range", "10.0.0.5", "10.0.0.20", nil},
+		{"the first again", "10.0.0.22", "10.0.0.2", nil},
+		{"the first free again", "10.0.0.22", "10.0.0.3", []netip.Addr{ip("10.0.0.2")}},
+		{"itself, the last there is", "10.0.0.3", "10.0.0.3", []netip.Addr{ip("10.0.0.2"), ip("10.0.0.5"), ip("10.0.0.20"), ip("10.0.0.21"), ip("10.0.0.22")}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var mark netip.Addr
+			if c.after != "" {
+				mark = ip(c.after)
+			}
+			if got, ok := pool.After(used(c.used...), mark); !ok || got.String() != c.want {
+				t.Errorf("got %s, %v; want %s", got, ok, c.want)
+			}
+		})
+	}
+}
+
+// The last free address of a /16 is found with as few questions as the first of
+// an empty one, give or take; so are the others, and the capacity.
+func TestFullAsFastAsEmpty(t *testing.T) {
+	pool := Pool{Ranges: []v1.AddressRange{span("10.0.0.2", "10.0.255.254")}}
+	const size, limit = 65533, 32 // questions: two halvings of 16 bits
+	for _, filled := range []int{0, 1, 1000, size / 2, size - 1, size} {
+		list := used()
+		for ip := range pool.Free(used()) {
+			if len(list.ips) == filled {
+				break
+			}
+			list.ips = append(list.ips, ip)
+		}
+		for name, ask := range map[string]func() bool{
+			"First":    func() bool { _, ok := pool.First(list); return ok },
+			"Nth":      func() bool { _, ok := pool.Nth(list, int64(max(size-filled-1, 0))); return ok },
+			"Capacity": func() bool { total, taken := pool.Capacity(list); return total == size && taken != size },
+		} {
+			list.asked = 0
+			if ok := ask(); ok != (filled < size) {
+				t.Errorf("%s with %d used: %v", name, filled, ok)
+			}
+			if list.asked > limit {
+				t.Errorf("%s with %d used asks %d times; %d are enough", name, filled, list.asked, limit)
+			}
+		}
+	}
+	if total, taken := (Pool{Ranges: []v1.AddressRange{span("10.0.0.2", "10.255.255.254")}}).Capacity(used()); total != 1<<24-3 || taken != 0 {
+		t.Errorf("capacity of a /8: %d, %d taken", total, taken)
 	}
 }
 
