@@ -30,6 +30,21 @@ type explanation struct {
 	Findings []string `json:"findings"`
 }
 
+// explainAnyCommand is the same in the order of an English sentence.
+func (s *session) explainAnyCommand() *cobra.Command {
+	n := nounByName("virtual-router")
+	cmd := &cobra.Command{
+		Use: "explain", Short: "why a router does not serve, in words", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return usagef("%s: say of what: router NAME", cmd.CommandPath())
+		},
+	}
+	router := s.explainCommand(n)
+	router.Use, router.Aliases = "router NAME|UUID", []string{n.name, n.path}
+	cmd.AddCommand(router)
+	return cmd
+}
+
 func (s *session) explainCommand(n *noun) *cobra.Command {
 	return &cobra.Command{
 		Use: "explain NAME|UUID", Short: "what is wanted, what is there, and why they differ, in words", Args: cobra.ExactArgs(1), ValidArgsFunction: s.names(n),

@@ -56,11 +56,13 @@ func Command(version string, extra ...*cobra.Command) *cobra.Command {
   sluice server                          run the orchestrator
   sluice apply -f topology.yaml          make what a file describes
   sluice NOUN list|show|create|delete    look at objects, and change them one by one
-  sluice virtual-router explain NAME     why a router does not serve, in words
+  sluice explain router NAME             why a router does not serve, in words
+  sluice doctor                          what keeps routers from working here
 
 Names and UUIDs are alike everywhere. The server is reached over its unix
 socket, or over HTTPS with --server, --token-file and --ca-file; a flag comes
-before its SLUICE_ variable. Exit codes: 0 done, 1 failed, 2 wrong usage.`,
+before its SLUICE_ variable, and that before the configuration file, see
+` + "`sluice config show`" + `. Exit codes: 0 done, 1 failed, 2 wrong usage.`,
 		Example: `  sluice vm-instance create web --hostname web --nic guest
   sluice vm-instance start web
   sluice l3-network list --filter name~=guest -o json`,
@@ -82,7 +84,7 @@ before its SLUICE_ variable. Exit codes: 0 done, 1 failed, 2 wrong usage.`,
 		add(root, nounGroup, s.nounCommand(&nouns[i]))
 	}
 	add(root, commandGroup, extra...)
-	add(root, commandGroup, s.applyCommand(), s.exportCommand(), s.versionCommand(version))
+	add(root, commandGroup, s.applyCommand(), s.explainAnyCommand(), s.exportCommand(), s.configCommand(), s.versionCommand(version))
 	root.SetHelpCommandGroupID(commandGroup)
 	root.SetCompletionCommandGroupID(commandGroup)
 	checkArgs(root)

@@ -3,6 +3,7 @@ package cli_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -20,6 +21,7 @@ import (
 	"github.com/sluice-nfv/sluice/api/client"
 	v1 "github.com/sluice-nfv/sluice/api/v1"
 	"github.com/sluice-nfv/sluice/orchestrator/cli"
+	"github.com/sluice-nfv/sluice/orchestrator/doctor"
 	"github.com/sluice-nfv/sluice/orchestrator/httpapi"
 	"github.com/sluice-nfv/sluice/orchestrator/model"
 	"github.com/sluice-nfv/sluice/orchestrator/services/dhcp"
@@ -50,6 +52,7 @@ type scriptKey struct{}
 //	                      (raw is a file with its output as it was)
 //	let VAR NOUN NAME     VAR is the UUID
 //	world broken STAGE|works|silent|slow DURATION
+//	(doctor finds the machine as facts.json says)
 //	plant ZONE NAME       another name for a zone, past all checks (Go escapes)
 //
 // UUIDs, MACs and hashes are printed as numbers in the order of their appearance.
@@ -132,7 +135,12 @@ func (s *script) sluice(ts *testscript.TestScript, want int, args []string) {
 	if len(args) > 0 && args[0] == "__complete" { // has to come first
 		all = append(append([]string{"__complete"}, all[:4]...), args[1:]...)
 	}
-	got := cli.Main(context.Background(), "cli-version", all, &out, &errOut)
+	doctor := cli.DoctorCommand(func(_ context.Context, f *doctor.Facts) {
+		b, err := os.ReadFile(ts.MkAbs("facts.json"))
+		ts.Check(err)
+		ts.Check(json.Unmarshal(b, f))
+	})
+	got := cli.Main(context.Background(), "cli-version", all, &out, &errOut, doctor)
 	ts.Check(os.WriteFile(ts.MkAbs("raw"), out.Bytes(), 0o600))
 	fmt.Fprint(ts.Stdout(), s.plain(ts, out.String()))
 	fmt.Fprint(ts.Stderr(), s.plain(ts, errOut.String()))

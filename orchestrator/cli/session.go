@@ -38,15 +38,20 @@ var outputs = []string{"table", "json", "yaml", "name"}
 
 func (s *session) bind(root *cobra.Command) {
 	f := root.PersistentFlags()
-	f.StringVar(&s.server, "server", envOr("SLUICE_SERVER", DefaultServer), "orchestrator: unix:///path or https://host:port (SLUICE_SERVER)")
-	f.StringVar(&s.tokenFile, "token-file", os.Getenv("SLUICE_TOKEN_FILE"), "file with the bearer token, for https (SLUICE_TOKEN_FILE)")
-	f.StringVar(&s.caFile, "ca-file", os.Getenv("SLUICE_CA_FILE"), "CA that signed the server's certificate, PEM (SLUICE_CA_FILE)")
+	f.StringVar(&s.server, "server", DefaultServer, "orchestrator: unix:///path or https://host:port (SLUICE_SERVER)")
+	f.StringVar(&s.tokenFile, "token-file", "", "file with the bearer token, for https (SLUICE_TOKEN_FILE)")
+	f.StringVar(&s.caFile, "ca-file", "", "CA that signed the server's certificate, PEM (SLUICE_CA_FILE)")
+	Configurable(f)
+	f.String("config", DefaultConfig, "file with what flags and SLUICE_ variables leave open (SLUICE_CONFIG)")
 	f.StringVarP(&s.output, "output", "o", "table", "table, json, yaml or name")
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(outputs, cobra.ShellCompDirectiveNoFileComp)) // fails for unknown flags
 }
 
 // open makes the client; nothing is dialled yet.
 func (s *session) open(cmd *cobra.Command) error {
+	if err := Configure(cmd); err != nil {
+		return err
+	}
 	if !slices.Contains(outputs, s.output) {
 		return usagef("--output %q: want table, json, yaml or name", s.output)
 	}
@@ -64,13 +69,6 @@ func (s *session) open(cmd *cobra.Command) error {
 		return usageError{err}
 	}
 	return nil
-}
-
-func envOr(name, other string) string {
-	if v := os.Getenv(name); v != "" {
-		return v
-	}
-	return other
 }
 
 // resolve turns a name or UUID into a UUID. What a dry run has planned has

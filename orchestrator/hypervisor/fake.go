@@ -41,7 +41,7 @@ var _ Hypervisor = (*Fake)(nil)
 func NewFake() *Fake {
 	return &Fake{
 		info: HostInfo{Hostname: "fake", CPUs: 8, MemoryMiB: 16384, LibvirtVersion: "9.0.0",
-			VirtTypes: []string{"qemu"}, VirtType: "qemu"},
+			VirtTypes: []string{"qemu"}, VirtType: "qemu", VirtReason: "it is in memory"},
 		domains:  map[string]*fakeDomain{},
 		volumes:  map[string][]byte{},
 		failures: map[string][]error{},

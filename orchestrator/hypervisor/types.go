@@ -99,4 +99,5 @@ type HostInfo struct {
 	LibvirtVersion string   // such as 9.0.0
 	VirtTypes      []string // what libvirt says it can do for x86_64: kvm, qemu
 	VirtType       string   // what domains get here: kvm or qemu
+	VirtReason     string   // why that one, for people
 }

@@ -24,9 +24,14 @@ type manifest struct {
 // manifestLimit bounds what is read from a file that a user names.
 const manifestLimit = 1 << 20
 
-// InspectImage reads a template's manifest and checks the files that its
-// format needs against it.
+// InspectImage implements httpapi.Effects by ReadImage.
 func (r *Reconciler) InspectImage(_ context.Context, req *v1.CreateImage) (*v1.Image, error) {
+	return ReadImage(req)
+}
+
+// ReadImage reads a template's manifest and checks the files that its format
+// needs against it.
+func ReadImage(req *v1.CreateImage) (*v1.Image, error) {
 	if !filepath.IsAbs(req.Source) {
 		return nil, v1.Invalid("invalid-source", "source %q of image %s is not an absolute path of a folder on the orchestrator's machine", req.Source, req.Name)
 	}

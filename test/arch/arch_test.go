@@ -81,7 +81,7 @@ var doors = map[string][]string{
 	"github.com/miekg/dns":               {"appliance/services/dns", "test"},
 	"github.com/spf13/cobra":             {"orchestrator/cli", "orchestrator/cmd", "imagebuild/cmd"},
 	"github.com/diskfs/go-diskfs":        {"orchestrator/reconcile", "imagebuild"},
-	"os/exec":                            {"appliance/dataplane/netfilter", "appliance/dataplane/kerneltest", "appliance/boot", "imagebuild", "orchestrator/hypervisor/libvirt", "orchestrator/cli", "test", "hack"},
+	"os/exec":                            {"appliance/dataplane/netfilter", "appliance/dataplane/kerneltest", "appliance/boot", "imagebuild", "orchestrator/hypervisor/libvirt", "orchestrator/cli", "orchestrator/doctor", "test", "hack"},
 }
 
 func within(folder string, allowed []string) bool {

@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/sluice-nfv/sluice/orchestrator/cli"
+	"github.com/sluice-nfv/sluice/orchestrator/doctor"
 )
 
 const root = "../.."
@@ -75,13 +76,16 @@ func TestCommandsAreUnderstood(t *testing.T) {
 	}
 }
 
+// nothing is what a doctor finds on no machine.
+func nothing(context.Context, *doctor.Facts) {}
+
 // refused runs a command line without a server. Whatever is right about its
 // words fails for want of one, with another exit code.
 func refused(t *testing.T, words []string) string {
 	t.Helper()
 	var out, errOut bytes.Buffer
 	args := slices.Concat(words, []string{"--server", "unix:///nowhere/sluice.sock"})
-	if code := cli.Main(context.Background(), "", args, &out, &errOut, serverCommand(t)); code == 2 {
+	if code := cli.Main(context.Background(), "", args, &out, &errOut, serverCommand(t), cli.DoctorCommand(nothing)); code == 2 {
 		return strings.TrimSpace(errOut.String())
 	}
 	return ""

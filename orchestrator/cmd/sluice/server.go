@@ -4,18 +4,15 @@ import (
 	"context"
 	"log/slog"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/sluice-nfv/sluice/orchestrator/app"
 	"github.com/sluice-nfv/sluice/orchestrator/cli"
 )
 
-// serverCommand reads the configuration for run: flags come before SLUICE_
-// variables, and these before what is built in.
+// serverCommand reads the configuration for run.
 func serverCommand(run func(context.Context, app.Config) error) *cobra.Command {
 	var c app.Config
 	var level string
@@ -28,11 +25,12 @@ Root on this machine needs no token on the unix socket. Others need HTTPS and a
 bearer token: DATA-DIR/admin-token is made at the first start, DATA-DIR/ca.pem
 verifies the server.
 
-Every flag can be set in the environment: --data-dir is SLUICE_DATA_DIR. A flag
-comes before its variable.`,
+Every flag can be set in the environment, --data-dir as SLUICE_DATA_DIR, and in
+the configuration file, as data-dir. A flag comes before its variable, and that
+before the file; ` + "`sluice config show`" + ` tells which it was.`,
 		Example: "  sluice server --data-dir /var/lib/sluice --listen 127.0.0.1:8743",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := fromEnvironment(cmd.LocalNonPersistentFlags()); err != nil {
+			if err := cli.Configure(cmd); err != nil {
 				return err
 			}
 			var l slog.Level
@@ -52,19 +50,6 @@ comes before its variable.`,
 	f.StringVar(&c.Instance, "instance", "sluice", "keeps several servers on one libvirt apart")
 	f.DurationVar(&c.BootTimeout, "boot-timeout", 90*time.Second, "how long a router may take from its start to its first answer")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	cli.Configurable(f)
 	return cmd
-}
-
-// fromEnvironment sets the flags that the command line left alone.
-func fromEnvironment(flags *pflag.FlagSet) error {
-	var err error
-	flags.VisitAll(func(f *pflag.Flag) {
-		name := "SLUICE_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
-		if value, ok := os.LookupEnv(name); ok && !f.Changed && err == nil {
-			if e := f.Value.Set(value); e != nil {
-				err = cli.Usagef("%s=%q: %w", name, value, e)
-			}
-		}
-	})
-	return err
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -26,7 +28,7 @@ func configured(t *testing.T, args ...string) (c *app.Config, code int, words st
 	return c, code, out.String() + errOut.String()
 }
 
-func TestServerIsConfiguredByFlagsThenEnvironmentThenDefaults(t *testing.T) {
+func TestServerIsConfiguredByFlagsThenEnvironmentThenFileThenDefaults(t *testing.T) {
 	c, code, words := configured(t)
 	if code != 0 || c.DataDir != "/var/lib/sluice" || c.Socket != "/run/sluice/sluice.sock" || c.Listen != ":8743" || len(c.Etcd) != 0 || c.BootTimeout != 90*time.Second {
 		t.Fatalf("defaults: %d %+v %s", code, c, words)
@@ -38,6 +40,11 @@ func TestServerIsConfiguredByFlagsThenEnvironmentThenDefaults(t *testing.T) {
 	t.Setenv("SLUICE_BOOT_TIMEOUT", "5m")
 	t.Setenv("SLUICE_LOG_LEVEL", "debug")
 	t.Setenv("SLUICE_SERVER", "https://elsewhere") // the client's, nothing to the server
+	file := filepath.Join(t.TempDir(), "sluice.yaml")
+	if err := os.WriteFile(file, []byte("data-dir: /file\nsocket: /file.sock\ninstance: filed\netcd: [https://c:1]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("SLUICE_CONFIG", file)
 	c, code, words = configured(t, "--data-dir", "/flag", "--boot-timeout=7s")
 	if code != 0 {
 		t.Fatal(code, words)
@@ -48,7 +55,10 @@ func TestServerIsConfiguredByFlagsThenEnvironmentThenDefaults(t *testing.T) {
 	if c.Socket != "/env.sock" || c.Listen != "" || !slices.Equal(c.Etcd, []string{"https://a:1", "https://b:1"}) || !c.Log.Enabled(t.Context(), slog.LevelDebug) {
 		t.Errorf("the environment does not come second: %+v", c)
 	}
-	if c.Instance != "sluice" || c.Version != version {
+	if c.Instance != "filed" {
+		t.Errorf("the file does not come third: %+v", c)
+	}
+	if c.Version != version {
 		t.Errorf("defaults do not come last: %+v", c)
 	}
 }

@@ -17,7 +17,7 @@ func testInfo(t *testing.T, h *Host) {
 	if err != nil {
 		t.Fatalf("Info: %v", err)
 	}
-	if info.Hostname == "" || info.CPUs < 1 || info.MemoryMiB < 64 || info.LibvirtVersion == "" ||
+	if info.Hostname == "" || info.CPUs < 1 || info.MemoryMiB < 64 || info.LibvirtVersion == "" || info.VirtReason == "" ||
 		!slices.Contains(info.VirtTypes, info.VirtType) {
 		t.Fatalf("incomplete: %+v", info)
 	}

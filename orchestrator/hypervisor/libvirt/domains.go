@@ -63,7 +63,7 @@ func (h *Host) describe(ctx context.Context, d hypervisor.Domain) (string, error
 	if err != nil {
 		return "", err
 	}
-	virtType, err := h.virtType(ctx)
+	virtType, _, err := h.virtType(ctx)
 	if err != nil {
 		return "", err
 	}

@@ -33,7 +33,7 @@ func (h *Host) Info(ctx context.Context) (hypervisor.HostInfo, error) {
 	if info.VirtTypes, err = h.virtTypes(ctx); err != nil {
 		return info, err
 	}
-	info.VirtType, err = h.virtType(ctx)
+	info.VirtType, info.VirtReason, err = h.virtType(ctx)
 	return info, err
 }
 

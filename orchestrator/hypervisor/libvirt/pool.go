@@ -93,3 +93,24 @@ func (h *Host) poolPath(ctx context.Context) (string, error) {
 	defer h.pool.mu.Unlock()
 	return h.pool.path, nil
 }
+
+// Storage is the directory of the instance's pool and what is free there, in
+// bytes. The pool is made if it is missing.
+func (h *Host) Storage(ctx context.Context) (path string, free int64, err error) {
+	pool, err := h.storagePool(ctx)
+	if err != nil {
+		return "", 0, err
+	}
+	free, err = ask(ctx, h.calls, "measure storage pool "+pool.Name, func(lv *golibvirt.Libvirt) (int64, error) {
+		if err := lv.StoragePoolRefresh(pool, 0); err != nil {
+			return 0, err
+		}
+		_, _, _, available, err := lv.StoragePoolGetInfo(pool)
+		return int64(available), err
+	})
+	if err != nil {
+		return "", 0, err
+	}
+	path, err = h.poolPath(ctx)
+	return path, free, err
+}

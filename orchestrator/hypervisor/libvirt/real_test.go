@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -240,10 +241,13 @@ func TestVirtTypeIsProbed(t *testing.T) {
 	}
 	began := time.Now()
 	info, err := h.Info(t.Context())
-	if err != nil || (info.VirtType != libvirt.VirtKVM && info.VirtType != libvirt.VirtQEMU) {
+	if err != nil || (info.VirtType != libvirt.VirtKVM && info.VirtType != libvirt.VirtQEMU) || info.VirtReason == "" {
 		t.Fatalf("Info: %+v, %v", info, err)
 	}
 	t.Logf("%+v after %v", info, time.Since(began))
+	if path, free, err := h.Storage(t.Context()); err != nil || !filepath.IsAbs(path) || free < 1<<20 {
+		t.Errorf("storage %s with %d bytes free: %v", path, free, err)
+	}
 	if out := p.virsh("list", "--all", "--name"); strings.TrimSpace(out) != "" {
 		t.Errorf("probe left %q", out)
 	}

@@ -21,39 +21,39 @@ const probeTime = 5 * time.Second
 
 // virtChoice is made once a host.
 type virtChoice struct {
-	mu     sync.Mutex
-	chosen string
+	mu          sync.Mutex
+	chosen, why string
 }
 
-// virtType is kvm or qemu. For auto it runs a guest: /dev/kvm may exist, open and
+// virtType is kvm or qemu, and why. For auto it runs a guest: /dev/kvm may exist, open and
 // answer every probe of QEMU while guests hang in it, as nested virtualization
 // does on some machines.
-func (h *Host) virtType(ctx context.Context) (string, error) {
+func (h *Host) virtType(ctx context.Context) (chosen, why string, err error) {
 	if h.config.VirtType != VirtAuto {
-		return h.config.VirtType, nil
+		return h.config.VirtType, "it was asked for", nil
 	}
 	h.virt.mu.Lock()
 	defer h.virt.mu.Unlock()
 	if h.virt.chosen != "" {
-		return h.virt.chosen, nil
+		return h.virt.chosen, h.virt.why, nil
 	}
 	offered, err := h.virtTypes(ctx)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
-	chosen, why := VirtQEMU, "kvm is not offered"
+	chosen, why = VirtQEMU, "libvirt does not offer kvm"
 	if slices.Contains(offered, VirtKVM) {
 		runs, reason, err := h.probe(ctx, VirtKVM)
 		if err != nil {
-			return "", err
+			return "", "", err
 		}
 		if why = reason; runs {
 			chosen = VirtKVM
 		}
 	}
 	h.config.Log.Info("virtualization type chosen", "host", h.target.host, "type", chosen, "why", why)
-	h.virt.chosen = chosen
-	return chosen, nil
+	h.virt.chosen, h.virt.why = chosen, why
+	return chosen, why, nil
 }
 
 // bootDisk holds a boot sector that writes "S" to the first serial port, works a
