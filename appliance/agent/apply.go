@@ -47,6 +47,13 @@ func (a *Agent) Resync(ctx context.Context) (agentv1.RouterStatus, error) {
 	return a.Status(ctx), nil
 }
 
+// Heal has the kernel read and healed soon; it does not wait.
+func (a *Agent) Heal() {
+	if a.HasSpec() {
+		a.ask()
+	}
+}
+
 // ask has the newest spec applied once more and returns the turn to await.
 func (a *Agent) ask() uint64 {
 	a.mu.Lock()

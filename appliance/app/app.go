@@ -42,7 +42,7 @@ type App struct {
 	cfg    Config
 	log    *slog.Logger
 	recent *recentLog
-	plane  dataplane.Applier
+	plane  *dataplane.Plane
 	kernel *kernel.Kernel
 	router *Router
 	agent  *agent.Agent
@@ -122,6 +122,9 @@ func (a *App) Run(ctx context.Context) error {
 		a.agent.Run(ctx)
 	}()
 	go a.passEvents(ctx)
+	if err := a.guard(ctx); err != nil {
+		a.log.Warn("strangers' changes are noticed by reading only", "err", err)
+	}
 	if a.cfg.SpecFile != "" {
 		return a.runFile(ctx)
 	}

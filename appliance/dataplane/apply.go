@@ -25,6 +25,8 @@ type Plane struct {
 	guests map[netip.Prefix]struct{}
 	// announce are addresses still to be made known.
 	announce []LinkAddress
+	// forwards: forwarding was on after the last apply.
+	forwards bool
 }
 
 var _ Applier = (*Plane)(nil)
@@ -54,6 +56,7 @@ func (p *Plane) Apply(ctx context.Context, w Want) (Reached, error) {
 	errs := []error{missing(w, &r)}
 	have, err := p.converge(ctx, want, &r)
 	r.Nics = nicStates(have)
+	p.forwards = have.Sysctls[keyForward] == "1"
 	if have.Links != nil { // else nothing is known of the kernel
 		errs = append(errs, err, p.sweep(ctx, want, w, &r), p.announceNew(ctx, want, have, &r))
 	} else {

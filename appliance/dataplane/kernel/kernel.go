@@ -88,3 +88,6 @@ func (k *Kernel) Links(context.Context) (dataplane.Links, error) { return nl.Lin
 
 // Rename implements dataplane.Kernel.
 func (k *Kernel) Rename(_ context.Context, names map[string]string) error { return nl.Rename(names) }
+
+// Watch tells of changes of the rules by anybody; nil where the kernel cannot.
+func (k *Kernel) Watch() (*netfilter.Watch, error) { return k.filter.Watch() }

@@ -229,6 +229,12 @@ func TestForeignChangesAreHealed(t *testing.T) {
 		}
 	}
 	w.agent.await("msg=healed", 2)
+	in(t, w.router, "nft flush ruleset") // noticed at once, not at the next look
+	w.agent.await("rules were taken away", 1)
+	w.agent.await("msg=healed", 3)
+	if f := strings.TrimSpace(in(t, w.router, "cat /proc/sys/net/ipv4/ip_forward")); f != "1" {
+		t.Fatalf("ip_forward is %s after healing", f)
+	}
 }
 
 // TestTheAgentDoesNotCutItselfOff: 422, naming the field, and nothing changed.

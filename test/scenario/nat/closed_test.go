@@ -173,28 +173,6 @@ func TestEqualStateWritesNothing(t *testing.T) {
 	}
 }
 
-func TestForeignChangesAreHealed(t *testing.T) {
-	w := newWorld(t)
-	c := content()
-	c.EIPs = []agentv1.EIP{eipOf(vipA, aIP, 1)}
-	w.apply(c)
-	serve(t, w.a, "a", ":7")
-	serve(t, w.internet, "far", farIP+":7")
-	for _, damage := range []string{
-		"nft flush ruleset", "iptables -F", "iptables -t nat -F", "ip addr flush dev pub0",
-		"ip route flush table main", "ip link set lan0 down",
-	} {
-		t.Run(damage, func(t *testing.T) {
-			w.router.Run(t, damage)
-			if r := w.apply(c); r.Writes == 0 {
-				t.Error("nothing was written")
-			}
-			w.reaches(w.internet, "tcp", farIP, vipA+":7", "a", farIP)
-			w.reaches(w.b, "tcp", "", farIP+":7", "far", routerIP)
-		})
-	}
-}
-
 func TestFlowsOutliveTheAgent(t *testing.T) {
 	w := newWorld(t)
 	c := content()

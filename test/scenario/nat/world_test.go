@@ -43,6 +43,7 @@ const (
 type world struct {
 	t                                       *testing.T
 	router, management, internet, lan, a, b *kerneltest.Namespace
+	kernel                                  *kernel.Kernel
 	plane                                   *dataplane.Plane
 }
 
@@ -84,7 +85,7 @@ func (w *world) restart() {
 		if err != nil {
 			panic(err)
 		}
-		w.plane = dataplane.New(k, nil)
+		w.kernel, w.plane = k, dataplane.New(k, nil)
 	})
 }
 
@@ -112,6 +113,8 @@ func content() agentv1.Content {
 }
 
 func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
+
+func addrPort(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
 
 func eipOf(vip, guest string, order int64) agentv1.EIP {
 	return agentv1.EIP{UUID: vip, Interface: macPublic, VIP: addr(vip), GuestInterface: macGuest, GuestIP: addr(guest), Order: order}
@@ -160,12 +163,17 @@ func (w *world) apply(c agentv1.Content) dataplane.Reached {
 	return r
 }
 
-func (w *world) applyOnce(c agentv1.Content) dataplane.Reached {
+// try applies; the error is the test's business.
+func (w *world) try(c agentv1.Content) (r dataplane.Reached, err error) {
 	w.t.Helper()
 	want := w.want(c)
-	var r dataplane.Reached
-	var err error
 	w.router.Do(func() { r, err = w.plane.Apply(context.Background(), want) })
+	return r, err
+}
+
+func (w *world) applyOnce(c agentv1.Content) dataplane.Reached {
+	w.t.Helper()
+	r, err := w.try(c)
 	if err != nil {
 		w.t.Fatalf("apply: %v\nsteps:\n%s", err, strings.Join(r.Steps, "\n"))
 	}

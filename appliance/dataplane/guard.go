@@ -1,0 +1,19 @@
+package dataplane
+
+import "context"
+
+// Guard ends forwarding if the rules that it depends on were taken away since
+// the last Apply, and returns whether it did; closed says whether they stand.
+// The next Apply puts the rules back, and then forwarding.
+func (p *Plane) Guard(ctx context.Context, closed func() (bool, error)) (bool, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.forwards {
+		return false, nil
+	}
+	if ok, err := closed(); ok || err != nil {
+		return false, err
+	}
+	p.forwards = false
+	return true, p.kernel.Do(ctx, SetSysctl{keyForward, "0", ownerPlane})
+}
