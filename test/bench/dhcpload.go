@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,6 +21,9 @@ type tally struct {
 	Done  int    `json:"done"`  // acknowledged
 	Wrong int    `json:"wrong"` // answers that are not what the binding says
 	Why   string `json:"why,omitempty"`
+	// Times from DISCOVER to ACK, milliseconds.
+	P50 float64 `json:"p50"`
+	P99 float64 `json:"p99"`
 }
 
 // dhcpLoad plays many guests on one link: each exchange is a guest's whole
@@ -28,7 +33,9 @@ type dhcpLoad struct {
 	link   int
 	guests int
 
-	mu sync.Mutex
+	mu    sync.Mutex
+	began []time.Time // by xid
+	took  []float64   // of each that was done, milliseconds
 	tally
 }
 
@@ -42,12 +49,13 @@ func dhcpLoadMain(args []string) error {
 	if err := f.Parse(args); err != nil {
 		return err
 	}
-	l, err := openLoad(*link, *guests)
+	n := int(*rate * *seconds)
+	l, err := openLoad(*link, *guests, n)
 	if err != nil {
 		return err
 	}
 	go l.receive()
-	if err := l.send(*rate, int(*rate**seconds)); err != nil {
+	if err := l.send(*rate, n); err != nil {
 		return err
 	}
 	time.Sleep(*patience)
@@ -56,10 +64,12 @@ func dhcpLoadMain(args []string) error {
 	if l.Done == 0 {
 		return errors.New("no exchange was completed")
 	}
+	slices.Sort(l.took)
+	l.P50, l.P99 = l.took[len(l.took)/2], l.took[len(l.took)*99/100]
 	return json.NewEncoder(os.Stdout).Encode(l.tally)
 }
 
-func openLoad(link string, guests int) (*dhcpLoad, error) {
+func openLoad(link string, guests, exchanges int) (*dhcpLoad, error) {
 	nic, err := net.InterfaceByName(link)
 	if err != nil {
 		return nil, err
@@ -73,22 +83,27 @@ func openLoad(link string, guests int) (*dhcpLoad, error) {
 		return nil, fmt.Errorf("bind packet socket to %s: %w", link, err)
 	}
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 8<<20) // a smaller queue loses answers, and they are counted as such
-	return &dhcpLoad{fd: fd, link: nic.Index, guests: guests}, nil
+	return &dhcpLoad{fd: fd, link: nic.Index, guests: guests, began: make([]time.Time, exchanges)}, nil
 }
 
-// send begins n exchanges, evenly: in each tick as many as are due.
+// send begins n exchanges, each at its time: guests do not boot in step. The
+// thread sleeps by itself, because the Go runtime's timers know milliseconds.
 func (l *dhcpLoad) send(rate float64, n int) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	began := time.Now()
-	for sent := 0; sent < n; {
-		for due := int(time.Since(began).Seconds()*rate) + 1; sent < min(due, n); sent++ {
-			if _, err := unix.Write(l.fd, discover(sent, sent%l.guests)); err != nil {
-				return fmt.Errorf("send DISCOVER: %w", err)
-			}
-			l.mu.Lock()
-			l.Begun++
-			l.mu.Unlock()
+	for i := range n {
+		if early := time.Duration(float64(i)/rate*1e9) - time.Since(began); early > 50*time.Microsecond {
+			nap := unix.NsecToTimespec(int64(early))
+			_ = unix.Nanosleep(&nap, nil)
 		}
-		time.Sleep(2 * time.Millisecond)
+		l.mu.Lock()
+		l.Begun++
+		l.began[i] = time.Now()
+		l.mu.Unlock()
+		if _, err := unix.Write(l.fd, discover(i, i%l.guests)); err != nil {
+			return fmt.Errorf("send DISCOVER: %w", err)
+		}
 	}
 	return nil
 }
@@ -124,7 +139,11 @@ func (l *dhcpLoad) answered(frame []byte) {
 		l.Why = fmt.Sprintf("guest %d got %+v", guest, a)
 	case a.kind == msgOffer:
 		_, _ = unix.Write(l.fd, request(int(a.xid), guest)) // if it is lost, the exchange is not done
+	case int(a.xid) >= l.Begun:
+		l.Wrong++
+		l.Why = fmt.Sprintf("an exchange that never began: %+v", a)
 	default:
 		l.Done++
+		l.took = append(l.took, float64(time.Since(l.began[a.xid]))/1e6)
 	}
 }

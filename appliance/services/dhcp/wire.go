@@ -1,15 +1,21 @@
 package dhcp
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
 	"os"
+	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
+	"unsafe"
 
-	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
+
+	"github.com/sluice-nfv/sluice/appliance/wire/gate"
+	"github.com/sluice-nfv/sluice/appliance/wire/ring"
 )
 
 // wire is the frames of one link, DHCP requests coming and answers going. One
@@ -42,8 +48,8 @@ func (s *slot) frame() []byte { return s.buf[:s.n] }
 
 var errClosed = errors.New("wire is closed")
 
-// receiveBuffer bounds the queue in the kernel, in bytes; some 1,300 requests.
-const receiveBuffer = 1 << 20
+// ringFrames bounds the queue in the kernel, in frames of 2 KiB.
+const ringFrames = 1024
 
 // packetWire is a packet socket. It is used instead of a UDP socket for both
 // directions because it does not care which addresses the link has, whether
@@ -56,9 +62,19 @@ type packetWire struct {
 	file    *os.File
 	raw     syscall.RawConn
 	sink    int
-	closed  atomic.Bool
-	in      *incoming
 	out     *outgoing
+	gate    *gate.Gate
+	pace    pace
+
+	// Of the wait under way; closures made once, or each would allocate.
+	wake   func() bool
+	ask    func(uintptr)
+	code   unix.Errno
+	broken error
+
+	mu     sync.Mutex // nobody reads memory that is unmapped
+	ring   *ring.Ring // nil once closed
+	closed atomic.Bool
 }
 
 // openPacket opens the wire of a link, found by its MAC; link is where it was
@@ -72,125 +88,116 @@ func openPacket(link string, mac hw) (wire, error) {
 		return nil, fmt.Errorf("open packet socket on %s: link is down", ifi.Name)
 	}
 	w := &packetWire{ifindex: ifi.Index}
+	w.wake, w.ask = w.something, w.askError
 	if w.sink, err = openSink(ifi.Name); err != nil {
 		return nil, fmt.Errorf("hold port 67 on %s: %w", ifi.Name, err)
 	}
-	fd, err := openSocket(ifi.Index)
-	if err != nil {
-		_ = unix.Close(w.sink)
-		return nil, fmt.Errorf("open packet socket on %s: %w", ifi.Name, err)
+	if err := w.openSocket(ifi); err != nil {
+		return nil, fmt.Errorf("open packet socket on %s: %w", ifi.Name, errors.Join(err, w.close()))
 	}
-	w.file = os.NewFile(uintptr(fd), "dhcp:"+ifi.Name)
-	if w.raw, err = w.file.SyscallConn(); err != nil {
-		_ = w.close()
-		return nil, fmt.Errorf("open packet socket on %s: %w", ifi.Name, err)
-	}
-	w.in, w.out = newIncoming(w.raw), newOutgoing(w.raw)
 	return w, nil
 }
 
-func findLink(link string, mac hw) (*net.Interface, error) {
-	if ifi, err := net.InterfaceByName(link); err == nil && string(ifi.HardwareAddr) == string(mac[:]) {
-		return ifi, nil
-	}
-	all, err := net.Interfaces()
+// openSocket binds after filter and ring are set, so that no other packet ever
+// gets in. Bound to IPv4, a socket does not see frames that we send, nor tagged
+// frames of a VLAN. It is a blocking one, so that the runtime's poller leaves it
+// alone (see gate); no call on it blocks all the same.
+func (w *packetWire) openSocket(ifi *net.Interface) error {
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return nil, fmt.Errorf("list interfaces: %w", err)
+		return err
 	}
-	for i := range all {
-		if string(all[i].HardwareAddr) == string(mac[:]) {
-			return &all[i], nil
-		}
+	w.file = os.NewFile(uintptr(fd), "dhcp:"+ifi.Name)
+	if w.raw, err = w.file.SyscallConn(); err != nil {
+		return err
 	}
-	return nil, fmt.Errorf("find link %s (%v): no interface has this MAC", link, mac)
-}
-
-// openSocket binds after the filter is set, so that no other packet is ever
-// queued. Bound to IPv4, a socket does not see frames that we send, nor tagged
-// frames of a VLAN.
-func openSocket(ifindex int) (int, error) {
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return -1, err
+	w.out = newOutgoing(w.raw)
+	if err := attach(fd, requestFilter); err != nil {
+		return err
 	}
-	err = errors.Join(
-		attach(fd, requestFilter),
-		unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_AUXDATA, 1),
-		growBuffer(fd),
-		unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: typeIPv4<<8&0xff00 | typeIPv4>>8, Ifindex: ifindex}),
-	)
-	if err != nil {
-		_ = unix.Close(fd)
-		return -1, err
+	if w.ring, err = ring.New(fd, ringFrames); err != nil {
+		return err
 	}
-	return fd, nil
-}
-
-func growBuffer(fd int) error {
-	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer) == nil {
-		return nil
+	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: typeIPv4<<8&0xff00 | typeIPv4>>8, Ifindex: ifi.Index}); err != nil {
+		return err
 	}
-	return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
-}
-
-// openSink holds UDP port 67 with a socket that drops everything. Without it
-// the kernel would answer each renewal, which is sent to our address, with
-// "port unreachable". It also finds a foreign server on the port.
-func openSink(link string) (int, error) {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return -1, err
-	}
-	err = errors.Join(
-		attach(fd, []bpf.Instruction{bpf.RetConstant{Val: 0}}),
-		unix.BindToDevice(fd, link),
-		unix.Bind(fd, &unix.SockaddrInet4{Port: serverPort}),
-	)
-	if err != nil {
-		_ = unix.Close(fd)
-		return -1, err
-	}
-	return fd, nil
-}
-
-// requestFilter passes unfragmented IPv4 UDP packets to port 67 that are for us
-// or for all.
-var requestFilter = []bpf.Instruction{
-	bpf.LoadExtension{Num: bpf.ExtType},
-	bpf.JumpIf{Cond: bpf.JumpGreaterThan, Val: unix.PACKET_MULTICAST, SkipTrue: 8},
-	bpf.LoadAbsolute{Off: ethHeader + 9, Size: 1},
-	bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: protocolUDP, SkipTrue: 6},
-	bpf.LoadAbsolute{Off: ethHeader + 6, Size: 2},
-	bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: 0x3fff, SkipTrue: 4},
-	bpf.LoadMemShift{Off: ethHeader},
-	bpf.LoadIndirect{Off: ethHeader + 2, Size: 2},
-	bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: serverPort, SkipTrue: 1},
-	bpf.RetConstant{Val: maxFrame},
-	bpf.RetConstant{Val: 0},
-}
-
-func attach(fd int, program []bpf.Instruction) error {
-	code, err := bpf.Assemble(program)
-	if err != nil {
-		return fmt.Errorf("assemble filter: %w", err)
-	}
-	filter := make([]unix.SockFilter, len(code))
-	for i, c := range code {
-		filter[i] = unix.SockFilter{Code: c.Op, Jt: c.Jt, Jf: c.Jf, K: c.K}
-	}
-	prog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
-	return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &prog)
+	w.gate, err = gate.New(fd)
+	return err
 }
 
 func (w *packetWire) index() int { return w.ifindex }
 
 func (w *packetWire) receive(slots []*slot, wait bool) (int, error) {
-	n, err := w.in.receive(slots, wait)
-	return n, w.explain(err)
+	for {
+		n, err := w.take(slots)
+		if n > 0 || err != nil || !wait {
+			return n, err
+		}
+		if pause := w.pace.rest(time.Now()); pause > 0 {
+			err = w.gate.Pause(pause)
+		} else if err = w.gate.Wait(w.wake); err == nil {
+			err = w.broken
+		}
+		if err != nil {
+			return 0, w.explain(err)
+		}
+	}
+}
+
+// take copies frames out of the ring.
+func (w *packetWire) take(slots []*slot) (n int, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ring == nil {
+		return 0, errClosed
+	}
+	for n < len(slots) {
+		f, ok := w.ring.Next()
+		if !ok {
+			break
+		}
+		s := slots[n]
+		s.n = copy(s.buf[:], f.Data)
+		s.partial = f.Status&(unix.TP_STATUS_CSUMNOTREADY|unix.TP_STATUS_CSUM_VALID) != 0
+		w.ring.Release()
+		n++
+	}
+	w.pace.saw(n)
+	return n, nil
+}
+
+// something says whether there is something to tell: a frame, or the link's end.
+func (w *packetWire) something() bool {
+	w.mu.Lock()
+	ready := w.ring == nil || w.ring.Ready()
+	w.mu.Unlock()
+	if !ready {
+		w.broken = w.fault()
+	}
+	return ready || w.broken != nil
+}
+
+// fault asks the socket what happened to its link: ENETDOWN. The call is made
+// raw, as all of mmsg are and for the same reason: it comes before each wait.
+func (w *packetWire) fault() error {
+	if err := w.raw.Control(w.ask); err != nil {
+		return err
+	}
+	if w.code != 0 {
+		return w.code
+	}
+	return nil
+}
+
+func (w *packetWire) askError(fd uintptr) {
+	var code, size uint32 = 0, 4
+	_, _, e := unix.RawSyscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, unix.SO_ERROR,
+		uintptr(unsafe.Pointer(&code)), uintptr(unsafe.Pointer(&size)), 0)
+	w.code = cmp.Or(e, unix.Errno(code))
 }
 
 func (w *packetWire) send(slots []*slot) (int, error) {
-	n, err := w.out.send(slots)
+	n, err := w.out.send(slots, w.pace.restless())
 	return n, w.explain(err)
 }
 
@@ -211,9 +218,21 @@ func (w *packetWire) overflow() uint64 {
 	return drops
 }
 
-func (w *packetWire) close() error {
+func (w *packetWire) close() (err error) {
 	if w.closed.Swap(true) {
 		return nil
 	}
-	return errors.Join(w.file.Close(), unix.Close(w.sink))
+	if w.gate != nil {
+		err = w.gate.Close()
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ring != nil {
+		err = errors.Join(err, w.ring.Close())
+		w.ring = nil
+	}
+	if w.file != nil {
+		err = errors.Join(err, w.file.Close())
+	}
+	return errors.Join(err, unix.Close(w.sink))
 }

@@ -36,6 +36,9 @@ type Batch struct {
 	// Headers are the messages. A caller sets names and control buffers, and
 	// reads flags and lengths; Set sets the data.
 	Headers []Header
+	// Told makes all calls the ordinary way: for a sender whose receiver is not
+	// a Batch and does not get to wait.
+	Told bool
 
 	iovs []unix.Iovec
 	// calls is how many were made since the last wait.
@@ -124,7 +127,7 @@ func (b *Batch) enter(fd uintptr) (n uintptr, errno syscall.Errno) {
 	if b.call == unix.SYS_RECVMMSG {
 		b.calls++
 	}
-	if b.calls > callsUntold {
+	if b.Told || b.calls > callsUntold {
 		n, _, errno = unix.Syscall6(b.call, fd, uintptr(unsafe.Pointer(&b.Headers[0])), uintptr(b.count), unix.MSG_DONTWAIT, 0, 0)
 	} else {
 		n, _, errno = unix.RawSyscall6(b.call, fd, uintptr(unsafe.Pointer(&b.Headers[0])), uintptr(b.count), unix.MSG_DONTWAIT, 0, 0)
