@@ -23,6 +23,7 @@ func (s *session) extras(n *noun) []*cobra.Command {
 	case "virtual-router":
 		return []*cobra.Command{
 			s.explainCommand(n), s.subCommand(n, "spec", "show what is wanted of it"), s.subCommand(n, "status", "show what its agent says now"),
+			s.subCommand(n, "diagnostics", "show its rules, mappings, routes and neighbours"), s.consoleCommand(n), s.logsCommand(n),
 		}
 	case "vm-instance":
 		return []*cobra.Command{s.xmlCommand(n)}

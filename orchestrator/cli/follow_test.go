@@ -142,3 +142,41 @@ func writeFile(t *testing.T, path, content string) {
 		t.Fatal(err)
 	}
 }
+
+// What is added to a console is shown until it is interrupted.
+func TestConsoleFollow(t *testing.T) {
+	db := store.NewMemory()
+	defer db.Close()
+	router := &v1.VirtualRouter{Meta: v1.Meta{UUID: model.NewUUID(), Name: "vr"}}
+	if _, err := db.Update(t.Context(), func(tx *model.Tx) error { return tx.Create(router) }); err != nil {
+		t.Fatal(err)
+	}
+	token, err := httpapi.CreateToken(t.Context(), db.Private(), httpapi.Caller{Name: "admin", Role: httpapi.RoleAdmin})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokenFile, socket := filepath.Join(t.TempDir(), "token"), filepath.Join(t.TempDir(), "s")
+	writeFile(t, tokenFile, token)
+	defer serveOn(t, db, socket)()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	r, w := io.Pipe()
+	code := make(chan int, 1)
+	go func() {
+		code <- cli.Main(ctx, "", []string{"--server", "unix://" + socket, "--token-file", tokenFile, "virtual-router", "console", "vr", "-f"}, w, io.Discard)
+		w.Close()
+	}()
+	lines := bufio.NewScanner(r)
+	for _, want := range []string{"[ 0.000000] line 0", "[ 1.000000] line 1"} {
+		if !lines.Scan() || lines.Text() != want {
+			t.Fatalf("%q, want %q", lines.Text(), want)
+		}
+	}
+	cancel()
+	for lines.Scan() {
+		t.Log(lines.Text()) // one more, perhaps
+	}
+	if got := <-code; got != 0 {
+		t.Errorf("exit code %d", got)
+	}
+}

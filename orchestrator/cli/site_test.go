@@ -28,6 +28,7 @@ type world struct {
 	broken string        // stage that fails
 	silent bool          // agents do not answer
 	slow   time.Duration // between the stages of a router
+	lines  int           // on every router's console
 }
 
 var planners = []plan.Service{dhcp.Service{}, dns.Service{}, snat.Service{}, eip.Service{}, portforwarding.Service{}}
@@ -165,6 +166,26 @@ func (w *world) RouterSpec(uuid string) (agentv1.RouterSpec, error) {
 	}
 	content, err := plan.Content(w.store.View(), r, planners)
 	return agentv1.RouterSpec{Version: agentv1.SpecVersion, RouterUUID: uuid, Generation: r.DesiredGeneration, Hash: content.Hash(), Content: content}, err
+}
+
+func (w *world) RouterDiagnostics(_ context.Context, uuid string) (agentv1.Diagnostics, error) {
+	_, silent, _ := w.now()
+	if silent {
+		return agentv1.Diagnostics{}, v1.Unavailable("router-unreachable", "the agent does not answer").On(uuid)
+	}
+	return agentv1.Diagnostics{Sections: map[string]string{"logs": "level=INFO msg=booted\nlevel=INFO msg=\"spec \x1b[31mapplied\"\n", "routes": "default via 203.0.113.1\n"}}, nil
+}
+
+// RouterConsole has a line more each time.
+func (w *world) RouterConsole(_ context.Context, uuid string, max int) ([]byte, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lines++
+	var b []byte
+	for i := range w.lines {
+		b = fmt.Appendf(b, "[ %d.000000] line %d\r\n", i, i)
+	}
+	return b[len(b)-min(max, len(b)):], nil
 }
 
 // RouterStatus has one service that is not ready while the router is broken.

@@ -47,8 +47,20 @@ type Effects interface {
 	// Settle waits until every router that answers is as the newest view
 	// wants it.
 	Settle(ctx context.Context) error
+	Insight
+}
+
+// Insight is what can be seen of one router.
+type Insight interface {
+	// RouterSpec is what is wanted of it.
 	RouterSpec(uuid string) (agentv1.RouterSpec, error)
+	// RouterStatus is what its agent says.
 	RouterStatus(ctx context.Context, uuid string) (agentv1.RouterStatus, error)
+	// RouterDiagnostics are its agent's log lines, rules and tables, for people.
+	RouterDiagnostics(ctx context.Context, uuid string) (agentv1.Diagnostics, error)
+	// RouterConsole is at most the last max bytes of its serial console since
+	// its last start; also of one whose agent is silent.
+	RouterConsole(ctx context.Context, uuid string, max int) ([]byte, error)
 }
 
 // Config is what the API is made of.

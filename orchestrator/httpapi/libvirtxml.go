@@ -11,8 +11,8 @@ import (
 	"github.com/sluice-nfv/sluice/orchestrator/model"
 )
 
-// XML answers text/xml.
-type XML struct {
+// Raw answers text that is no JSON.
+type Raw struct {
 	ContentType string `header:"Content-Type"`
 	Body        []byte
 }
@@ -55,7 +55,7 @@ type (
 // libvirtXML lists an <interface> for each nic of a VM, in order.
 func (a *API) libvirtXML(_ context.Context, in *struct {
 	UUID string `path:"uuid"`
-}) (*XML, error) {
+}) (*Raw, error) {
 	view := a.store.View()
 	vm := model.Get[v1.VMInstance](view, in.UUID)
 	if vm == nil {
@@ -74,7 +74,7 @@ func (a *API) libvirtXML(_ context.Context, in *struct {
 		out.Write(element)
 		out.WriteByte('\n')
 	}
-	return &XML{ContentType: "text/xml; charset=utf-8", Body: out.Bytes()}, nil
+	return &Raw{ContentType: "text/xml; charset=utf-8", Body: out.Bytes()}, nil
 }
 
 func interfaceOf(v *model.View, vm *v1.VMInstance, nic v1.VMNic) (*domainInterface, error) {

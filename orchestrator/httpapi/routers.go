@@ -84,4 +84,19 @@ func (a *API) routerQueries() {
 			s, err := a.effects.RouterStatus(ctx, in.UUID)
 			return &status{s}, err
 		})
+	type diagnostics struct{ Body agentv1.Diagnostics }
+	Handle(a, operation("get-router-diagnostics", http.MethodGet, "/v1/virtual-routers/{uuid}/diagnostics", "The agent's log, rules, mappings, routes and neighbours, as text by section"),
+		func(ctx context.Context, in *input) (*diagnostics, error) {
+			d, err := a.effects.RouterDiagnostics(ctx, in.UUID)
+			return &diagnostics{d}, err
+		})
+	type console struct {
+		UUID string `path:"uuid"`
+		Max  int    `query:"max" minimum:"1" maximum:"2097152" default:"65536" doc:"How much of its end, in bytes"`
+	}
+	Handle(a, operation("get-router-console", http.MethodGet, "/v1/virtual-routers/{uuid}/console", "What the router wrote to its serial console since its last start"),
+		func(ctx context.Context, in *console) (*Raw, error) {
+			b, err := a.effects.RouterConsole(ctx, in.UUID, in.Max)
+			return &Raw{ContentType: "text/plain; charset=utf-8", Body: b}, err
+		})
 }

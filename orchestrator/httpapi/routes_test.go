@@ -292,7 +292,19 @@ func TestRouterCalls(t *testing.T) {
 		t.Errorf("status: %s", got.raw)
 	}
 	s.refused(404, "not-found", "GET", "/v1/virtual-routers/"+nobody+"/spec", nil)
-	s.refused(404, "not-found", "GET", "/v1/virtual-routers/"+nobody+"/status", nil)
+	if got := s.ok("GET", path+"/diagnostics", nil); got.object["sections"].(object)["logs"] != "level=INFO msg=ready\n" {
+		t.Error(got.raw)
+	}
+	if got := s.ok("GET", path+"/console", nil); got.raw != "[    0.000000] Linux version\n" || got.header.Get("Content-Type") != "text/plain; charset=utf-8" {
+		t.Error(got.raw, got.header)
+	}
+	if got := s.ok("GET", path+"/console?max=8", nil); got.raw != "version\n" {
+		t.Error(got.raw)
+	}
+	s.refused(400, "invalid-request", "GET", path+"/console?max=0", nil)
+	for _, what := range []string{"/status", "/diagnostics", "/console"} {
+		s.refused(404, "not-found", "GET", "/v1/virtual-routers/"+nobody+what, nil)
+	}
 	s.world.broken.Store(v1.Unavailable("router-failed", "boot"))
 	s.ok("GET", path+"?wait=1s", nil) // its conditions tell
 	s.refused(404, "not-found", "GET", "/v1/virtual-routers/"+nobody+"?wait=1s", nil)

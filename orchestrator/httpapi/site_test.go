@@ -129,6 +129,21 @@ func (w *world) RouterStatus(_ context.Context, uuid string) (agentv1.RouterStat
 	return agentv1.RouterStatus{RouterUUID: uuid, AgentVersion: "1.0"}, nil
 }
 
+func (w *world) RouterDiagnostics(_ context.Context, uuid string) (agentv1.Diagnostics, error) {
+	if model.Get[v1.VirtualRouter](w.store.View(), uuid) == nil {
+		return agentv1.Diagnostics{}, v1.NotFound("virtual-router", uuid)
+	}
+	return agentv1.Diagnostics{Sections: map[string]string{"logs": "level=INFO msg=ready\n"}}, nil
+}
+
+func (w *world) RouterConsole(_ context.Context, uuid string, max int) ([]byte, error) {
+	if model.Get[v1.VirtualRouter](w.store.View(), uuid) == nil {
+		return nil, v1.NotFound("virtual-router", uuid)
+	}
+	text := []byte("[    0.000000] Linux version\n")
+	return text[len(text)-min(max, len(text)):], nil
+}
+
 // site is an API over a memory store, called with an admin's token.
 type site struct {
 	t     *testing.T

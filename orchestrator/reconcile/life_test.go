@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"sync"
@@ -416,6 +417,13 @@ func TestWaiting(t *testing.T) {
 	if reflect.ValueOf(spec).FieldByName("Generation").Uint() != s.router().AppliedGeneration {
 		t.Errorf("spec %+v", spec)
 	}
+	if d, err := s.r.RouterDiagnostics(t.Context(), uuid); err != nil || d.Sections["logs"] != fmt.Sprintf("accepted generation %d\n", s.router().AppliedGeneration) {
+		t.Error(d, err)
+	}
+	s.machines[0].WriteConsole(uuid, "Linux version 6\n")
+	if b, err := s.r.RouterConsole(t.Context(), uuid, 10); err != nil || string(b) != "version 6\n" {
+		t.Errorf("%q %v", b, err)
+	}
 	if status, err := s.r.RouterStatus(t.Context(), uuid); err != nil || status.AppliedGeneration != s.router().AppliedGeneration {
 		t.Errorf("%+v, %v", status, err)
 	}
@@ -427,10 +435,13 @@ func TestWaiting(t *testing.T) {
 	if err := s.r.WaitRouter(ctx, uuid); v1.Code(err) != "still-working" {
 		t.Errorf("got %v", err)
 	}
-	for _, err := range []error{s.r.WaitRouter(t.Context(), "none"), s.r.WaitHost(t.Context(), "none"), errOf(s.r.RouterSpec("none")), errOf(s.r.RouterStatus(t.Context(), "none"))} {
+	for _, err := range []error{s.r.WaitRouter(t.Context(), "none"), s.r.WaitHost(t.Context(), "none"), errOf(s.r.RouterSpec("none")), errOf(s.r.RouterStatus(t.Context(), "none")), errOf(s.r.RouterDiagnostics(t.Context(), "none")), errOf(s.r.RouterConsole(t.Context(), "none", 9))} {
 		if v1.Code(err) != "not-found" {
 			t.Errorf("got %v", err)
 		}
+	}
+	if _, err := s.r.RouterDiagnostics(t.Context(), uuid); v1.Code(err) != "router-unreachable" {
+		t.Error(err)
 	}
 	if _, err := s.r.RouterStatus(t.Context(), uuid); v1.Code(err) != "router-unreachable" {
 		t.Errorf("got %v", err)

@@ -27,6 +27,8 @@ type Agents interface {
 	Enrol(ctx context.Context, t agentlink.Target) error
 	PushSpec(ctx context.Context, t agentlink.Target, spec agentv1.RouterSpec) (agentv1.RouterStatus, error)
 	Status(ctx context.Context, t agentlink.Target) (agentv1.RouterStatus, error)
+	// Command runs one of agentv1's; an empty key: each time anew.
+	Command(ctx context.Context, t agentlink.Target, name, key string, args, result any) error
 	// Forget drops kept connections: after a domain was replaced they lead nowhere.
 	Forget(router string)
 }

@@ -3,12 +3,9 @@ package reconcile
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 
-	"github.com/sluice-nfv/sluice/api/agentv1"
 	v1 "github.com/sluice-nfv/sluice/api/v1"
-	"github.com/sluice-nfv/sluice/orchestrator/agentlink"
 	"github.com/sluice-nfv/sluice/orchestrator/model"
 	"github.com/sluice-nfv/sluice/orchestrator/plan"
 )
@@ -138,35 +135,4 @@ func (r *Reconciler) wait(ctx context.Context, what string, done func(*model.Vie
 		return v1.Unavailable("still-working", "%s is not ready yet; it goes on, look again or wait longer (?wait=)", what)
 	}
 	return err
-}
-
-// RouterSpec is what is wanted of a router now.
-func (r *Reconciler) RouterSpec(uuid string) (agentv1.RouterSpec, error) {
-	view := r.Store.View()
-	row := model.Get[v1.VirtualRouter](view, uuid)
-	if row == nil {
-		return agentv1.RouterSpec{}, v1.NotFound("virtual-router", uuid)
-	}
-	content, err := plan.Content(view, row, r.Services)
-	return agentv1.RouterSpec{
-		Version: agentv1.SpecVersion, RouterUUID: uuid, Generation: row.DesiredGeneration, Hash: content.Hash(), Content: content,
-	}, err
-}
-
-// RouterStatus asks a router's agent how it is.
-func (r *Reconciler) RouterStatus(ctx context.Context, uuid string) (agentv1.RouterStatus, error) {
-	row := model.Get[v1.VirtualRouter](r.Store.View(), uuid)
-	if row == nil {
-		return agentv1.RouterStatus{}, v1.NotFound("virtual-router", uuid)
-	}
-	addr, err := plan.AgentAddress(row)
-	if err != nil {
-		return agentv1.RouterStatus{}, err
-	}
-	status, err := r.Agents.Status(ctx, agentlink.Target{RouterUUID: uuid, Addr: addr})
-	if err != nil {
-		return status, v1.Unavailable("router-unreachable", "the agent of router %s at %s does not answer: %v; it is rebuilt by itself if it stays silent", row.Name, addr, err).
-			On(uuid).Because(fmt.Errorf("read status: %w", err))
-	}
-	return status, nil
 }

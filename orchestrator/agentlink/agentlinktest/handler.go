@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"time"
@@ -168,6 +169,8 @@ func (a *Agent) command(r *http.Request) (any, *refusal) {
 	case agentv1.CommandResync:
 		a.apply()
 		return a.status(), nil
+	case agentv1.CommandDiagnostics:
+		return agentv1.Diagnostics{Sections: map[string]string{"logs": fmt.Sprintf("accepted generation %d\n", a.status().AcceptedGeneration)}}, nil
 	case agentv1.CommandRotateCertificate:
 		a.pending, _ = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		return agentv1.CertificateRequest{CSR: encodeCSR(request(a.pending))}, nil
