@@ -20,6 +20,8 @@ func TestResult(t *testing.T) {
 	}{
 		{against("cpu", "us", 9.5, "kea", 100, 0.125), "BENCH cpu ours=9.50us peer=kea:100us ratio=0.095 goal=<=0.125", true},
 		{bound("lease", "s", 0.45, 0.3), "BENCH lease ours=0.450s peer=goal:0.300s ratio=1.500 goal=<=1", false},
+		{atLeast("rate", "/s", 940, "one", 1000, 0.95), "BENCH rate ours=940/s peer=one:1000/s ratio=0.940 goal=>=0.95", false},
+		{atLeast("rate", "/s", 960, "one", 1000, 0.95), "BENCH rate ours=960/s peer=one:1000/s ratio=0.960 goal=>=0.95", true},
 		{memory, "BENCH rss ours=41.0MB peer=dnsmasq:4.00MB ratio=10.250 goal=<=40MB", false},
 	} {
 		if got := c.r.String(); got != c.want || c.r.met() != c.met {

@@ -23,6 +23,10 @@ func main() {
 			end(lab.PeerMain(os.Args[2:]))
 		case "dhcp-load":
 			end(dhcpLoadMain(os.Args[2:]))
+		case "connect-load":
+			end(connectLoadMain(os.Args[2:]))
+		case "accept":
+			end(acceptMain(os.Args[2:]))
 		}
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -56,6 +60,10 @@ var benchmarks = []benchmark{
 	{"boot-ratio", "the router template's boot, and its size", bootRatio},
 	{"dhcp-cpu", "server CPU per DHCP exchange, 1,000 fixed bindings", dhcpCPU},
 	{"dns-cpu", "server CPU per DNS query, 10,000 local names", dnsCPU},
+	{"nat-eip-cps", "new connections a second through the last of 10,000 EIPs", eipRate},
+	{"nat-pf-cps", "new connections a second through the last of 10,000 port forwardings", forwardRate},
+	{"nat-apply", "10,000 EIPs and 10,000 port forwardings from nothing", applyAll},
+	{"nat-change", "one change among 10,000 EIPs and 10,000 port forwardings", changeOne},
 }
 
 func run(ctx context.Context, args []string) error {

@@ -85,16 +85,19 @@ func sampled(ctx context.Context, read func() (int64, error)) (float64, error) {
 }
 
 // resident is the resident set of a process in bytes (proc(5), VmRSS).
-func resident(pid int) (int64, error) {
+func resident(pid int) (int64, error) { return processStatus(pid, "VmRSS") }
+
+// processStatus is a size of proc(5)'s status in bytes.
+func processStatus(pid int, field string) (int64, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0, err
 	}
 	for line := range bytes.Lines(b) {
 		var kib int64
-		if n, _ := fmt.Sscanf(string(line), "VmRSS: %d kB", &kib); n == 1 {
+		if n, _ := fmt.Sscanf(string(line), field+": %d kB", &kib); n == 1 {
 			return kib * 1024, nil
 		}
 	}
-	return 0, fmt.Errorf("process %d has no resident set", pid)
+	return 0, fmt.Errorf("process %d has no %s", pid, field)
 }

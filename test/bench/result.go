@@ -17,8 +17,9 @@ type result struct {
 	peerName string
 	peer     float64
 	ratio    float64
-	goal     float64 // an upper bound: of ratio, or of ours if goalUnit is set
+	goal     float64 // bounds the ratio, or ours if goalUnit is set
 	goalUnit string
+	more     bool // more is better: goal is a lower bound
 }
 
 // against is a result whose ratio is ours over the peer's.
@@ -31,16 +32,31 @@ func bound(name, unit string, ours, goal float64) result {
 	return against(name, unit, ours, "goal", goal, 1)
 }
 
+// atLeast is a result where more is better.
+func atLeast(name, unit string, ours float64, peerName string, peer, goal float64) result {
+	r := against(name, unit, ours, peerName, peer, goal)
+	r.more = true
+	return r
+}
+
 func (r result) met() bool {
+	is := r.ratio
 	if r.goalUnit != "" {
-		return r.ours <= r.goal
+		is = r.ours
 	}
-	return r.ratio <= r.goal
+	if r.more {
+		return is >= r.goal
+	}
+	return is <= r.goal
 }
 
 func (r result) String() string {
-	return fmt.Sprintf("BENCH %s ours=%s%s peer=%s:%s%s ratio=%.3f goal=<=%g%s",
-		r.name, figure(r.ours), r.unit, r.peerName, figure(r.peer), r.unit, r.ratio, r.goal, r.goalUnit)
+	sign := "<="
+	if r.more {
+		sign = ">="
+	}
+	return fmt.Sprintf("BENCH %s ours=%s%s peer=%s:%s%s ratio=%.3f goal=%s%g%s",
+		r.name, figure(r.ours), r.unit, r.peerName, figure(r.peer), r.unit, r.ratio, sign, r.goal, r.goalUnit)
 }
 
 // figure has three digits that matter and no exponent.

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sluice-nfv/sluice/api/agentv1"
+	"github.com/sluice-nfv/sluice/orchestrator/agentlink"
+	"github.com/sluice-nfv/sluice/orchestrator/pki"
+)
+
+// managed is one of our routers as an orchestrator has it: enrolled, and told
+// over mutual TLS, from the machine outside, what to be.
+type managed struct {
+	rack       *rack
+	b          *bench
+	name       string
+	k          int
+	boot       agentv1.Bootstrap
+	client     *http.Client
+	generation uint64
+}
+
+// manage starts an agent without a spec and enrols it.
+func (s *rack) manage(ctx context.Context, b *bench, name string) (*managed, error) {
+	k := s.number(name)
+	outside, router := s.Namespace(outsideNS), s.Namespace(name)
+	for _, line := range []string{
+		fmt.Sprintf("link add mgmt address %s netns %s type veth peer name m-%s netns %s", managementMAC(k), router, name, outside),
+		fmt.Sprintf("-n %s addr add 10.98.%d.2/24 dev m-%s", outside, k, name),
+		fmt.Sprintf("-n %s link set m-%s up", outside, name),
+	} {
+		if _, err := s.Host(ctx, append([]string{"ip"}, strings.Fields(line)...)...); err != nil {
+			return nil, err
+		}
+	}
+	authority, err := pki.New(time.Now())
+	if err != nil {
+		return nil, err
+	}
+	m := &managed{rack: s, b: b, name: name, k: k, boot: agentv1.Bootstrap{
+		Version: 1, RouterUUID: fmt.Sprintf("0199b2a4-0000-7000-b000-%012d", k), Hostname: "bench",
+		Interfaces: m0(k), Listen: netip.AddrPortFrom(m0(k)[0].Addresses[0].Addr(), agentv1.AgentPort),
+		OrchestratorCA: authority.OrchestratorTrust(), JoinToken: "bm9ib2R5IGd1ZXNzZXMgdGhpcyB0b2tlbiBoZXJlISE",
+	}}
+	if err := os.MkdirAll(m.dir("drive"), 0o700); err != nil {
+		return nil, err
+	}
+	raw, err := json.Marshal(m.boot)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(filepath.Join(m.dir("drive"), agentv1.BootstrapFile), raw, 0o600); err != nil {
+		return nil, err
+	}
+	if err := m.start(ctx); err != nil {
+		return nil, err
+	}
+	return m, m.enrol(ctx, authority)
+}
+
+// m0 is a router's management nic.
+func m0(k int) []agentv1.Interface {
+	return []agentv1.Interface{{
+		Name: "mgmt", Roles: []agentv1.Role{agentv1.RoleManagement}, MAC: managementMAC(k), MTU: 1500, L3NetworkUUID: "management",
+		Addresses: []netip.Prefix{netip.MustParsePrefix(fmt.Sprintf("10.98.%d.1/24", k))},
+	}}
+}
+
+func managementMAC(k int) string { return fmt.Sprintf("02:97:00:00:%02x:03", k) }
+
+func (m *managed) dir(name string) string { return filepath.Join(m.rack.Dir, m.name, name) }
+
+// start starts the agent, also after it was killed.
+func (m *managed) start(ctx context.Context) error {
+	command := []string{filepath.Join(m.b.bin, "sluice-agent"), "run", "--config", m.dir("drive"), "--state", m.dir("state")}
+	if err := m.rack.Start(ctx, m.name, m.name, command...); err != nil {
+		return err
+	}
+	return m.rack.await(ctx, m.name, "sluice-agent: ready")
+}
+
+// enrol makes the agent the authority's, and a client that it obeys.
+func (m *managed) enrol(ctx context.Context, authority pki.Authority) error {
+	link := agentlink.NewOver(authority, func(ctx context.Context, to netip.AddrPort, timeout time.Duration) (net.Conn, error) {
+		return dialIn(ctx, m.rack.Namespace(outsideNS), to, timeout)
+	})
+	defer link.Close()
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	to := agentlink.Target{RouterUUID: m.boot.RouterUUID, Addr: m.boot.Listen, JoinToken: m.boot.JoinToken}
+	if err := link.WaitReachable(ctx, to); err != nil {
+		return err
+	}
+	if err := link.Enrol(ctx, to); err != nil {
+		return err
+	}
+	cert, err := authority.ClientCertificate(time.Now())
+	if err != nil {
+		return err
+	}
+	m.client = &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return dialIn(ctx, m.rack.Namespace(outsideNS), m.boot.Listen, 5*time.Second)
+		},
+		// The peer was verified by agentlink a moment ago; this one measures.
+		TLSClientConfig:    &tls.Config{MinVersion: tls.VersionTLS13, InsecureSkipVerify: true, Certificates: []tls.Certificate{*cert}},
+		DisableCompression: true,
+	}}
+	return nil
+}
+
+// dialIn connects from a namespace: a socket belongs to that of the thread
+// that makes it, for good.
+func dialIn(ctx context.Context, ns string, to netip.AddrPort, timeout time.Duration) (conn net.Conn, err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		var f *os.File
+		if f, err = os.Open("/run/netns/" + ns); err != nil {
+			return
+		}
+		defer f.Close()
+		if err = unix.Setns(int(f.Fd()), unix.CLONE_NEWNET); err == nil {
+			conn, err = agentlink.DialTCP(ctx, to, timeout)
+		}
+	}()
+	<-done
+	return conn, err
+}
+
+// prepared is a spec as it goes over the wire, so that making it is not measured.
+type prepared struct {
+	generation uint64
+	body       []byte
+}
+
+// spec is the next generation, with this content and the management nic.
+func (m *managed) spec(c agentv1.Content) (prepared, error) {
+	c.Interfaces = append(m0(m.k), c.Interfaces...)
+	m.generation++
+	raw, err := json.Marshal(agentv1.RouterSpec{
+		Version: agentv1.SpecVersion, RouterUUID: m.boot.RouterUUID, Generation: m.generation, Hash: c.Hash(), Fence: 1, Content: c,
+	})
+	if err != nil {
+		return prepared{}, err
+	}
+	var b bytes.Buffer
+	z, _ := gzip.NewWriterLevel(&b, gzip.BestSpeed) // as agentlink does
+	_, _ = z.Write(raw)                             // into memory
+	err = z.Close()
+	return prepared{m.generation, b.Bytes()}, err
+}
+
+// put sends a spec and returns how long it took until all of it was reached.
+func (m *managed) put(ctx context.Context, p prepared) (time.Duration, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, "https://"+m.boot.Listen.String()+agentv1.PathSpec, bytes.NewReader(p.body))
+	if err != nil {
+		return 0, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Content-Encoding", "gzip")
+	began := time.Now()
+	resp, err := m.client.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	raw, err := io.ReadAll(resp.Body)
+	took := time.Since(began)
+	_ = resp.Body.Close()
+	if err != nil {
+		return 0, err
+	}
+	var status agentv1.RouterStatus
+	if err := json.Unmarshal(raw, &status); err != nil || resp.StatusCode != http.StatusOK || status.AppliedGeneration != p.generation {
+		return 0, fmt.Errorf("generation %d not reached: HTTP %d: %.400s", p.generation, resp.StatusCode, raw)
+	}
+	return took, nil
+}
+
+// memory is the agent's resident set now and at its largest, 10^6 bytes.
+func (m *managed) memory() (now, most float64, err error) {
+	pid := m.rack.PID(m.name)
+	rss, err := resident(pid)
+	if err != nil {
+		return 0, 0, err
+	}
+	hwm, err := processStatus(pid, "VmHWM")
+	return float64(rss) / 1e6, float64(hwm) / 1e6, err
+}

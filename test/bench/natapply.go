@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sluice-nfv/sluice/api/agentv1"
+)
+
+const (
+	goalApply     = 1.0   // seconds
+	goalApplyRSS  = 100   // 10^6 bytes, at the largest
+	goalChange    = 0.010 // seconds, p99
+	changes       = 100
+	changesWithin = 20 * time.Second
+	oneByOne      = 30 // rules added by one process each
+)
+
+// applyAll pushes a large spec to an agent that has none yet.
+func applyAll(ctx context.Context, b *bench) (rows []result, err error) {
+	var took, most, now []float64
+	for range b.runs {
+		t, rss, peak, err := b.applyOnce(ctx, many)
+		if err != nil {
+			return nil, err
+		}
+		took, now, most = append(took, t.Seconds()), append(now, rss), append(most, peak)
+	}
+	each, err := b.ruleByRule(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rules := 3 * many // an EIP has two
+	remark("nat-apply: resident afterwards %.1f MB; %d iptables calls among %d rules took %.1f ms each, times %d rules (an EIP has two), load=%s",
+		median(now), oneByOne, many, each*1e3, rules, load())
+	memory := bound("nat-apply-rss", "MB", median(most), goalApplyRSS)
+	return []result{
+		bound("nat-apply", "s", median(took), goalApply),
+		against("nat-apply-by-rule", "s", median(took), "iptables-calls", each*float64(rules), 1),
+		memory,
+	}, nil
+}
+
+// applyOnce takes a new router from nothing to n EIPs and n forwardings.
+func (b *bench) applyOnce(ctx context.Context, n int) (took time.Duration, rss, peak float64, err error) {
+	err = b.withManaged(ctx, func(m *managed) error {
+		p, err := m.spec(mapped(m.k, n, n))
+		if err != nil {
+			return err
+		}
+		if took, err = m.put(ctx, p); err != nil {
+			return err
+		}
+		progress("%d + %d mappings from nothing: %s", n, n, took)
+		rss, peak, err = m.memory()
+		return err
+	})
+	return took, rss, peak, err
+}
+
+// withManaged makes one router, and removes it after f.
+func (b *bench) withManaged(ctx context.Context, f func(*managed) error) (err error) {
+	s, err := b.newRack(ctx, "router")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	m, err := s.manage(ctx, b, "router")
+	if err != nil {
+		return err
+	}
+	return f(m)
+}
+
+// ruleByRule is how long one rule takes in seconds, as agents have it that call
+// iptables for each, with half of all rules there already.
+func (b *bench) ruleByRule(ctx context.Context) (each float64, err error) {
+	s, err := b.newRack(ctx, "calls")
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	if err := s.restore(ctx, "calls", ruleList(eipRules(1))); err != nil {
+		return 0, err
+	}
+	var script strings.Builder // a shell costs no more than an interpreter's fork
+	for i := range oneByOne {
+		fmt.Fprintf(&script, "iptables-nft -w -t nat -A MAPPINGS -d %s -j DNAT --to-destination %s\n", vipOf(1, many+i), guestOf(1, many+i))
+	}
+	began := time.Now()
+	if _, err := s.In(ctx, "calls", "sh", "-ec", script.String()); err != nil {
+		return 0, err
+	}
+	return time.Since(began).Seconds() / oneByOne, nil
+}
+
+// changeOne moves one EIP after the other to another guest.
+func changeOne(ctx context.Context, b *bench) (rows []result, err error) {
+	var took []time.Duration
+	var cpu time.Duration
+	err = b.withManaged(ctx, func(m *managed) (err error) {
+		took, cpu, err = m.changes(ctx, many, changes)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	remark("nat-change: %d changes among %d + %d mappings, p50 %s, p99 %s, most %s, the agent's CPU time each %s, load=%s",
+		len(took), many, many, percentile(took, 50), percentile(took, 99), percentile(took, 100), cpu, load())
+	return []result{bound("nat-change", "s", percentile(took, 99).Seconds(), goalChange)}, nil
+}
+
+// changes applies n EIPs and n forwardings and then moves up to so many EIPs,
+// in the time there is. cpu is what one costs the agent.
+func (m *managed) changes(ctx context.Context, n, count int) (took []time.Duration, cpu time.Duration, err error) {
+	c := mapped(m.k, n, n)
+	p, err := m.spec(c)
+	if err != nil {
+		return nil, 0, err
+	}
+	if _, err := m.put(ctx, p); err != nil {
+		return nil, 0, err
+	}
+	before, err := cpuTime(m.rack.PID(m.name))
+	if err != nil {
+		return nil, 0, err
+	}
+	for spent := time.Duration(0); len(took) < count && spent < changesWithin; {
+		if p, err = m.spec(moved(c, m.k, len(took))); err != nil {
+			return nil, 0, err
+		}
+		t, err := m.put(ctx, p)
+		if err != nil {
+			return nil, 0, err
+		}
+		took, spent = append(took, t), spent+t
+	}
+	after, err := cpuTime(m.rack.PID(m.name))
+	return took, (after - before) / time.Duration(len(took)), err
+}
+
+// moved is c with EIP i (of those there are) at a guest that no other has.
+func moved(c agentv1.Content, k, i int) agentv1.Content {
+	c.EIPs = slices.Clone(c.EIPs)
+	c.EIPs[i%len(c.EIPs)].GuestIP = guestOf(k, 60_000+i%1000)
+	return c
+}
+
+// percentile is the smallest value that p percent of all are not above.
+func percentile(all []time.Duration, p int) time.Duration {
+	s := slices.Sorted(slices.Values(all))
+	return s[max(0, (len(s)*p+99)/100-1)]
+}
