@@ -224,15 +224,14 @@ func (r *Reached) fail(owner string, err error) {
 
 func nicStates(s State) []NicState {
 	var nics []NicState
+	addresses := map[string][]netip.Prefix{}
+	for at := range s.Addresses {
+		addresses[at.Link] = append(addresses[at.Link], at.Prefix)
+	}
 	for _, name := range sortedKeys(s.Links, strings.Compare) {
 		l := s.Links[name]
-		n := NicState{Link: name, MAC: l.MAC, Up: l.Up, MTU: l.MTU}
-		for _, at := range sortedKeys(s.Addresses, compareAddresses) {
-			if at.Link == name {
-				n.Addresses = append(n.Addresses, at.Prefix)
-			}
-		}
-		nics = append(nics, n)
+		slices.SortFunc(addresses[name], netip.Prefix.Compare)
+		nics = append(nics, NicState{Link: name, MAC: l.MAC, Up: l.Up, MTU: l.MTU, Addresses: addresses[name]})
 	}
 	return nics
 }

@@ -10,11 +10,12 @@ import (
 
 // Diff is the steps from have to want, in the order in which nothing is open
 // that should not be: forwarding goes off first and on last, policy is before
-// mappings, and both before addresses.
+// mappings, and both before addresses. A link goes up with its addresses: while
+// it is up, each one more costs the kernel a walk over all their routes.
 func Diff(have, want State) []Step {
 	closing, opening := diffForwarding(have, want)
 	steps := slices.Concat(closing, diffPolicy(have, want), diffMappings(have, want),
-		diffSysctls(have, want), diffLinks(have, want), diffAddresses(have, want), diffRoutes(have, want))
+		diffSysctls(have, want), diffAddresses(have, want), diffLinks(have, want), diffRoutes(have, want))
 	return append(steps, opening...)
 }
 
@@ -175,15 +176,13 @@ func diffLinks(have, want State) []Step {
 // diffAddresses adds before it removes, so that a changed one leaves no gap.
 func diffAddresses(have, want State) []Step {
 	var steps []Step
-	for _, at := range sortedKeys(want.Addresses, compareAddresses) {
-		if _, ok := have.Addresses[at]; !ok {
-			steps = append(steps, AddAddress{at, want.Addresses[at].Owner})
-		}
+	missing := func(at LinkAddress) bool { _, ok := have.Addresses[at]; return !ok }
+	for _, at := range sortedIf(want.Addresses, missing, compareAddresses) {
+		steps = append(steps, AddAddress{at, want.Addresses[at].Owner})
 	}
-	for _, at := range sortedKeys(have.Addresses, compareAddresses) {
-		if _, ok := want.Addresses[at]; !ok && have.Addresses[at].Ours {
-			steps = append(steps, DelAddress{at, ownerPlane})
-		}
+	gone := func(at LinkAddress) bool { _, ok := want.Addresses[at]; return !ok && have.Addresses[at].Ours }
+	for _, at := range sortedIf(have.Addresses, gone, compareAddresses) {
+		steps = append(steps, DelAddress{at, ownerPlane})
 	}
 	return steps
 }

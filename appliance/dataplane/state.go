@@ -13,10 +13,11 @@ import (
 // changes.
 type Kernel interface {
 	// Observe reads the present state; sysctls are the keys whose values are
-	// wanted, and those that this kernel does not have are left out.
+	// wanted, and those that this kernel does not have are left out. What it
+	// returns is for reading, and holds until the next Do.
 	Observe(ctx context.Context, sysctls []string) (State, error)
-	// Do carries out one step. Steps are whole or not at all, except for
-	// Elements of more than BatchSize, which are whole by batch.
+	// Do carries out one step: whole, or with an error not at all. An error of
+	// SetMappings names the element that was refused.
 	Do(ctx context.Context, s Step) error
 	// Sweep ends the connections for which stale is true and returns their number.
 	Sweep(ctx context.Context, stale func(Flow) bool) (int, error)
@@ -160,6 +161,24 @@ func NewElements() Elements {
 	}
 }
 
+// Change removes and then adds elements.
+func (e Elements) Change(del, add Elements) {
+	change(e.Public, del.Public, add.Public)
+	change(e.Guests, del.Guests, add.Guests)
+	change(e.Inbound, del.Inbound, add.Inbound)
+	change(e.Outbound, del.Outbound, add.Outbound)
+	change(e.Forward, del.Forward, add.Forward)
+	change(e.Limited, del.Limited, add.Limited)
+	change(e.Grants, del.Grants, add.Grants)
+}
+
+func change[K comparable, V any](m, del, add map[K]V) {
+	for k := range del {
+		delete(m, k)
+	}
+	maps.Copy(m, add)
+}
+
 // Clone is a copy that shares nothing.
 func (e Elements) Clone() Elements {
 	return Elements{
@@ -172,4 +191,16 @@ func (e Elements) Clone() Elements {
 
 func sortedKeys[K comparable, V any](m map[K]V, less func(a, b K) int) []K {
 	return slices.SortedFunc(maps.Keys(m), less)
+}
+
+// sortedIf sorts what is chosen: of thousands, few.
+func sortedIf[K comparable, V any](m map[K]V, chosen func(K) bool, less func(a, b K) int) []K {
+	var keys []K
+	for k := range m {
+		if chosen(k) {
+			keys = append(keys, k)
+		}
+	}
+	slices.SortFunc(keys, less)
+	return keys
 }

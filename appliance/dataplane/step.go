@@ -6,10 +6,6 @@ import (
 	"strings"
 )
 
-// BatchSize is the most elements that go to the kernel in one transaction.
-// Larger ones overrun the netlink socket's buffers.
-const BatchSize = 5000
-
 // Step is one change of the kernel's state, as data.
 type Step interface {
 	fmt.Stringer
@@ -68,7 +64,7 @@ type TableChange struct {
 	Lines []string
 }
 
-// SetMappings changes the sluice table. With Rebuild it is made anew, and
+// SetMappings changes the sluice table in one transaction. With Rebuild it is made anew, and
 // Del is empty.
 type SetMappings struct {
 	Rebuild  bool

@@ -14,7 +14,10 @@ import (
 
 // Kernel is the running kernel. It is not for concurrent use; a
 // dataplane.Plane sees to that.
-type Kernel struct{ filter *netfilter.Door }
+type Kernel struct {
+	filter *netfilter.Door
+	net    *nl.Door
+}
 
 var _ dataplane.Kernel = (*Kernel)(nil)
 
@@ -25,7 +28,7 @@ func Open() (*Kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Kernel{filter: d}, nil
+	return &Kernel{filter: d, net: &nl.Door{}}, nil
 }
 
 // Observe implements dataplane.Kernel.
@@ -35,7 +38,7 @@ func (k *Kernel) Observe(ctx context.Context, sysctls []string) (dataplane.State
 	if s.Sysctls, err = sysctl.Observe(ctx, sysctls); err != nil {
 		return s, err
 	}
-	if err := nl.Observe(ctx, &s); err != nil {
+	if err := k.net.Observe(ctx, &s); err != nil {
 		return s, err
 	}
 	return s, k.filter.Observe(ctx, &s)
@@ -50,9 +53,9 @@ func (k *Kernel) Do(ctx context.Context, s dataplane.Step) error {
 	case dataplane.SetLink:
 		return nl.SetLink(s.Link, s.MTU)
 	case dataplane.AddAddress:
-		return nl.AddAddress(s.LinkAddress)
+		return k.net.AddAddress(s.LinkAddress)
 	case dataplane.DelAddress:
-		return nl.DelAddress(s.LinkAddress)
+		return k.net.DelAddress(s.LinkAddress)
 	case dataplane.AddRoute:
 		return nl.AddRoute(s.Route, s.Source)
 	case dataplane.DelRoute:
@@ -81,7 +84,10 @@ func (k *Kernel) Announce(ctx context.Context, at []dataplane.LinkAddress) error
 }
 
 // Forget implements dataplane.Kernel.
-func (k *Kernel) Forget() { k.filter.Forget() }
+func (k *Kernel) Forget() {
+	k.filter.Forget()
+	k.net.Forget()
+}
 
 // Links implements dataplane.Kernel.
 func (k *Kernel) Links(context.Context) (dataplane.Links, error) { return nl.Links() }

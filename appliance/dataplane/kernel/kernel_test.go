@@ -1,8 +1,11 @@
 package kernel
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
+
+	"github.com/google/nftables"
 
 	"github.com/sluice-nfv/sluice/appliance/dataplane"
 	"github.com/sluice-nfv/sluice/appliance/dataplane/kerneltest"
@@ -110,6 +113,45 @@ func TestRulesOfOthersAreSeenFromTheFirst(t *testing.T) {
 		}
 		if p := policy(ns, k); p != "DROP" {
 			t.Errorf("FORWARD has policy %q, set before we came: %t", p, before)
+		}
+	}
+}
+
+// However large a change is, it is one transaction: nobody ever sees a part.
+func TestALargeChangeIsOneTransaction(t *testing.T) {
+	ns := kerneltest.NewNamespace(t, "o")
+	var k *Kernel
+	step := dataplane.SetMappings{Rebuild: true, Del: dataplane.NewElements(), Add: dataplane.NewElements()}
+	generation := func() (id uint32) {
+		ns.Do(func() {
+			var c nftables.Conn
+			if gen, err := c.GetGen(); err == nil {
+				id = gen.ID
+			}
+		})
+		return id
+	}
+	for i := range 50_000 {
+		vip, guest := netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)}), netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)})
+		step.Add.Inbound[vip], step.Add.Outbound[guest] = guest, vip
+		step.Add.Forward[dataplane.Endpoint{Addr: vip, Protocol: 6, Port: 80}] = dataplane.Target{Addr: guest, Port: 8080}
+	}
+	for _, s := range []dataplane.SetMappings{step, {Del: step.Add, Add: dataplane.NewElements()}} {
+		before := generation()
+		var err error
+		ns.Do(func() {
+			if k == nil {
+				if k, err = Open(); err != nil {
+					return
+				}
+			}
+			err = k.Do(t.Context(), s)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if after := generation(); before == 0 || after != before+1 {
+			t.Errorf("%s: generation went from %d to %d", s, before, after)
 		}
 	}
 }

@@ -1,7 +1,9 @@
 package kerneltest
 
 import (
+	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -92,31 +94,34 @@ func (f *Fake) setMappings(s dataplane.SetMappings) error {
 		return fmt.Errorf("no table")
 	}
 	m, d, a := f.State.Mappings, s.Del, s.Add
-	for _, err := range []error{
+	return cmp.Or(
 		exchange(m.Public, d.Public, a.Public), exchange(m.Guests, d.Guests, a.Guests),
 		exchange(m.Inbound, d.Inbound, a.Inbound), exchange(m.Outbound, d.Outbound, a.Outbound),
 		exchange(m.Forward, d.Forward, a.Forward), exchange(m.Limited, d.Limited, a.Limited),
 		exchange(m.Grants, d.Grants, a.Grants),
-	} {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	)
 }
 
 func exchange[K, V comparable](m, del, add map[K]V) error {
 	for k := range del {
 		if _, ok := m[k]; !ok {
-			return fmt.Errorf("delete %v: no such element", k)
+			return fmt.Errorf("delete %s: no such element", entry(k))
 		}
 		delete(m, k)
 	}
 	for k, v := range add {
 		if old, ok := m[k]; ok && old != v {
-			return fmt.Errorf("add %v: file exists", k)
+			return fmt.Errorf("add %s: file exists", entry(k))
 		}
 		m[k] = v
 	}
 	return nil
+}
+
+// entry names an element by its key.
+func entry(key any) string {
+	if at, ok := key.(dataplane.Endpoint); ok {
+		return netip.AddrPortFrom(at.Addr, at.Port).String()
+	}
+	return fmt.Sprint(key)
 }

@@ -90,43 +90,76 @@ func (d *Door) Observe(ctx context.Context, s *dataplane.State) error {
 	if err != nil {
 		return err
 	}
-	gen, err := c.GetGen()
+	gen, err := generation(c)
 	if err != nil {
-		return fmt.Errorf("read nftables generation: %w", err)
+		return err
 	}
 	// The generation is that of before reading: what changes meanwhile is read
 	// again the next time.
-	if !d.policy.at(gen.ID) || !d.nftBackend {
+	if !d.policy.at(gen) || !d.nftBackend {
 		read := &dataplane.State{}
-		if d.nftBackend && gen.ID == untouched {
+		if d.nftBackend && gen == untouched {
 			parse(read, "") // as it is at every boot: no need to ask
 		} else if err := d.observePolicy(ctx, read); err != nil {
 			return err
 		}
-		d.policy = seen{read, gen.ID}
+		d.policy = seen{read, gen}
 	}
-	if !d.mappings.at(gen.ID) {
+	if !d.mappings.at(gen) {
 		read := &dataplane.State{}
 		if err := observeMappings(c, read); err != nil {
 			return fmt.Errorf("read table %s: %w", tableName, err)
 		}
-		d.mappings = seen{read, gen.ID}
+		d.mappings = seen{read, gen}
 	}
 	s.Builtins, s.Chains = maps.Clone(d.policy.state.Builtins), maps.Clone(d.policy.state.Chains)
 	s.Layout, s.Mappings = d.mappings.state.Layout, d.mappings.state.Mappings
 	return nil
 }
 
-// changed takes the policy along over n transactions of our own that did not
-// touch it; if anybody else had one meanwhile, it is read anew. Mappings are
-// always read back.
-func (d *Door) changed(c *nftables.Conn, n uint32) error {
-	gen, err := c.GetGen()
+// changed takes along what is known over a transaction of our own on the
+// mappings, which was committed after the generation before. It is exact, and
+// better than reading back: the kernel leaves elements out of what it lists
+// while a set that has grown a lot is still being rehashed. If anybody else had
+// a transaction meanwhile, all is read anew.
+func (d *Door) changed(c *nftables.Conn, before uint32, s dataplane.SetMappings) error {
+	now, err := generation(c)
 	if err != nil {
-		return fmt.Errorf("read nftables generation: %w", err)
+		return err
 	}
-	if d.policy.at(gen.ID - n) {
-		d.policy.generation = gen.ID
+	if now != before+1 {
+		return nil
+	}
+	if d.policy.at(before) {
+		d.policy.generation = now
+	}
+	switch {
+	case s.Rebuild:
+		d.mappings = seen{&dataplane.State{Layout: true, Mappings: s.Add.Clone()}, now}
+	case d.mappings.at(before):
+		d.mappings.state.Mappings.Change(s.Del, s.Add)
+		d.mappings.generation = now
 	}
 	return nil
+}
+
+// changedPolicy is the same for the policy: mappings stand over as many
+// transactions as there were tables to change, one each.
+func (d *Door) changedPolicy(c *nftables.Conn, before uint32, tables int) error {
+	now, err := generation(c)
+	if err != nil {
+		return err
+	}
+	if d.mappings.at(before) && now == before+uint32(tables) {
+		d.mappings.generation = now
+	}
+	return nil
+}
+
+func generation(c *nftables.Conn) (uint32, error) {
+	gen, err := c.GetGen()
+	if err != nil {
+		return 0, fmt.Errorf("read nftables generation: %w", err)
+	}
+	return gen.ID, nil
 }

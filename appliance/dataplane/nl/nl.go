@@ -35,17 +35,50 @@ func retry[T any](dump func() (T, error)) (T, error) {
 	return v, err
 }
 
-// Observe fills in Links, Addresses and Routes.
-func Observe(ctx context.Context, s *dataplane.State) error {
+// Door reads and changes links, addresses and routes. All of it is read anew
+// only after somebody changed something. It is not for concurrent use.
+type Door struct {
+	watch *watch
+	seen  dataplane.State // while the watch is quiet
+	index map[string]int  // of links, by name
+	// handle keeps its socket: one a change costs more than the change.
+	handle *netlink.Handle
+}
+
+// Forget makes the next Observe read everything.
+func (d *Door) Forget() { *d = Door{} }
+
+// Observe fills in Links, Addresses and Routes, for reading only.
+func (d *Door) Observe(ctx context.Context, s *dataplane.State) error {
+	if d.watch == nil {
+		w, err := newWatch()
+		if err != nil {
+			return err
+		}
+		d.watch = w // before reading: what changes meanwhile is read again the next time
+	}
+	quiet, err := d.watch.quiet()
+	if err == nil && (!quiet || d.seen.Links == nil) {
+		err = d.read(ctx)
+	}
+	if err != nil {
+		d.Forget()
+		return err
+	}
+	s.Links, s.Addresses, s.Routes = d.seen.Links, d.seen.Addresses, d.seen.Routes
+	return nil
+}
+
+func (d *Door) read(ctx context.Context) error {
 	links, err := retry(netlink.LinkList)
 	if err != nil {
 		return fmt.Errorf("list links: %w", err)
 	}
-	s.Links = map[string]dataplane.LinkState{}
-	names := map[int]string{}
+	s := dataplane.State{Links: map[string]dataplane.LinkState{}}
+	names, index := map[int]string{}, map[string]int{}
 	for _, l := range links {
 		a := l.Attrs()
-		names[a.Index] = a.Name
+		names[a.Index], index[a.Name] = a.Name, a.Index
 		if a.Flags&net.FlagLoopback == 0 {
 			s.Links[a.Name] = dataplane.LinkState{MAC: a.HardwareAddr.String(), Up: a.Flags&net.FlagUp != 0, MTU: a.MTU}
 		}
@@ -53,7 +86,11 @@ func Observe(ctx context.Context, s *dataplane.State) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return errors.Join(observeAddresses(s, names), observeRoutes(s, names))
+	if err := errors.Join(observeAddresses(&s, names), observeRoutes(&s, names)); err != nil {
+		return err
+	}
+	d.seen, d.index = s, index
+	return nil
 }
 
 func observeAddresses(s *dataplane.State, names map[int]string) error {
@@ -119,32 +156,53 @@ func SetLink(name string, mtu int) error {
 }
 
 // AddAddress adds an address of ours; one that is there is fine.
-func AddAddress(at dataplane.LinkAddress) error {
-	l, err := netlink.LinkByName(at.Link)
+func (d *Door) AddAddress(at dataplane.LinkAddress) error {
+	l, err := d.link(at.Link)
 	if err != nil {
-		return fmt.Errorf("find link %s: %w", at.Link, err)
+		return err
 	}
 	a := &netlink.Addr{IPNet: ipNet(at.Prefix), Protocol: Protocol}
-	if err := netlink.AddrAdd(l, a); err != nil && !errors.Is(err, os.ErrExist) {
+	if err := d.handle.AddrAdd(l, a); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
 	return nil
 }
 
 // DelAddress removes an address; a missing one, or link, is fine.
-func DelAddress(at dataplane.LinkAddress) error {
-	l, err := netlink.LinkByName(at.Link)
+func (d *Door) DelAddress(at dataplane.LinkAddress) error {
+	l, err := d.link(at.Link)
 	if missing := (netlink.LinkNotFoundError{}); errors.As(err, &missing) {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("find link %s: %w", at.Link, err)
+		return err
 	}
-	err = netlink.AddrDel(l, &netlink.Addr{IPNet: ipNet(at.Prefix)})
-	if err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
+	err = d.handle.AddrDel(l, &netlink.Addr{IPNet: ipNet(at.Prefix)})
+	if err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) && !errors.Is(err, unix.ENODEV) {
 		return err
 	}
 	return nil
+}
+
+// link finds a link for the handle. Ten thousand addresses are not to ask for
+// theirs ten thousand times: while nobody changed anything that has one name,
+// the index that was read stands, and a link that went takes it along for good.
+func (d *Door) link(name string) (netlink.Link, error) {
+	if d.handle == nil {
+		h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+		if err != nil {
+			return nil, fmt.Errorf("open netlink socket: %w", err)
+		}
+		d.handle = h
+	}
+	if i, ok := d.index[name]; ok {
+		return &netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Name: name, Index: i}}, nil
+	}
+	l, err := d.handle.LinkByName(name)
+	if err != nil {
+		return nil, fmt.Errorf("find link %s: %w", name, err)
+	}
+	return l, nil
 }
 
 // AddRoute makes a route of ours; source may be unset.
