@@ -2,6 +2,7 @@ package model
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"testing"
 
@@ -186,6 +187,25 @@ var steps = map[string]func(w *walk) error{
 	},
 	"strategy": func(w *walk) error {
 		_, err := SetAllocationStrategy(w.tx, w.some(L3Networks), w.pick("strategy", v1.FirstAvailable, v1.AscDelayRecycle, v1.AscDelayRecycle, v1.Random))
+		return err
+	},
+	"set state": func(w *walk) error {
+		kind := rapid.SampledFrom([]Kind{L3Networks, VIPs, VIPs, EIPs, PortForwardings, Offerings}).Draw(w.r, "kind")
+		state := w.pick("state", v1.Enabled, v1.Enabled, v1.Disabled)
+		_, err := Patch(w.tx, kind, w.some(kind), Change{State: &state})
+		return err
+	},
+	"host state": rarely(func(w *walk) error {
+		state := w.pick("state", v1.Enabled, v1.Disabled, v1.Maintenance)
+		_, err := Patch(w.tx, Hosts, w.some(Hosts), Change{State: &state})
+		return err
+	}),
+	"set dns": func(w *walk) error {
+		_, err := SetDNS(w.tx, w.some(L3Networks), []netip.Addr{ip(w.pick("dns", "9.9.9.9", "192.168.10.1"))})
+		return err
+	},
+	"set mtu": func(w *walk) error {
+		_, err := SetMTU(w.tx, w.some(L3Networks), rapid.IntRange(1300, 1500).Draw(w.r, "mtu"))
 		return err
 	},
 	"router ip": func(w *walk) error {

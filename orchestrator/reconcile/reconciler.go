@@ -7,6 +7,7 @@ package reconcile
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -68,6 +69,7 @@ type Reconciler struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 	hosts  *hosts
+	wants  *wants
 	// bridges: one at a time makes or removes bridges and records that, or a
 	// detach would remove what an attach beside it has just found.
 	bridges sync.Mutex
@@ -90,21 +92,17 @@ func New(c Config) *Reconciler {
 	r := &Reconciler{Config: c, workers: map[string]*worker{}}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	r.hosts = newHosts(r)
+	r.wants = newWants(c.Services, c.Log)
 	return r
 }
 
 // Start begins to reconcile and returns at once.
 func (r *Reconciler) Start() {
 	r.wg.Go(func() {
-		ticks := r.Store.Watch(r.ctx)
-		r.dispatch()
-		for {
-			select {
-			case <-r.ctx.Done():
-				return
-			case <-ticks:
-				r.dispatch()
-			}
+		view, steps := r.Store.Steps(r.ctx)
+		r.dispatch(store.Step{View: view, Gap: true})
+		for step := range steps {
+			r.dispatch(step)
 		}
 	})
 }
@@ -118,20 +116,40 @@ func (r *Reconciler) Close() {
 }
 
 // dispatch gives every host and router a worker and wakes those with news.
-func (r *Reconciler) dispatch() {
-	view := r.Store.View()
-	r.hosts.sync(view)
+func (r *Reconciler) dispatch(step store.Step) {
+	if step.Gap || slices.ContainsFunc(step.Changes, concernsHosts) {
+		r.hosts.sync(step.View)
+	}
+	routers, everyone := r.wants.advance(step)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for row := range model.List[v1.VirtualRouter](view) {
-		w := r.workers[row.UUID]
-		if w == nil {
-			w = newWorker(r, row.UUID)
-			r.workers[row.UUID] = w
-			r.wg.Go(w.run)
+	if everyone {
+		for row := range model.List[v1.VirtualRouter](step.View) {
+			r.wake(row.UUID)
 		}
-		w.wake()
+		return
 	}
+	for _, uuid := range routers {
+		if model.Get[v1.VirtualRouter](step.View, uuid) != nil || r.workers[uuid] != nil {
+			r.wake(uuid)
+		}
+	}
+}
+
+// concernsHosts: hosts come, go and are to have other bridges.
+func concernsHosts(c store.Change) bool {
+	return c.Kind == model.Hosts || c.Kind == model.Clusters || c.Kind == model.L2Networks
+}
+
+// wake is called with the lock held.
+func (r *Reconciler) wake(uuid string) {
+	w := r.workers[uuid]
+	if w == nil {
+		w = newWorker(r, uuid)
+		r.workers[uuid] = w
+		r.wg.Go(w.run)
+	}
+	w.wake()
 }
 
 // retire forgets a worker whose router is gone.
@@ -139,6 +157,7 @@ func (r *Reconciler) retire(uuid string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.workers, uuid)
+	r.wants.forget(uuid)
 }
 
 // observe makes a router's worker look at the world soon, not only at the store.

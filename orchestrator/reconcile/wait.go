@@ -7,7 +7,6 @@ import (
 
 	v1 "github.com/sluice-nfv/sluice/api/v1"
 	"github.com/sluice-nfv/sluice/orchestrator/model"
-	"github.com/sluice-nfv/sluice/orchestrator/plan"
 )
 
 // hostPatience is how long a host that could not be reached at the last
@@ -87,11 +86,8 @@ func (r *Reconciler) serving(view *model.View, row *v1.VirtualRouter) (bool, err
 	case v1.StateDestroyed:
 		return false, nil
 	}
-	content, err := plan.Content(view, row, r.Services)
-	if err != nil {
-		return false, err
-	}
-	return row.State == v1.StateRunning && row.Status == v1.Connected && row.AppliedHash == content.Hash(), nil
+	wanted, err := r.wants.hash(view, row)
+	return err == nil && row.State == v1.StateRunning && row.Status == v1.Connected && row.AppliedHash == wanted, err
 }
 
 // Settle waits until every router that answers is what the newest view wants
@@ -99,6 +95,9 @@ func (r *Reconciler) serving(view *model.View, row *v1.VirtualRouter) (bool, err
 // that is down does not hold it up; it will be right when it is back.
 func (r *Reconciler) Settle(ctx context.Context) error {
 	view := r.Store.View()
+	if err := r.wants.caughtUp(ctx, view.Revision); err != nil {
+		return err
+	}
 	for row := range model.List[v1.VirtualRouter](view) {
 		if row.Status != v1.Connected || row.WantedState != v1.StateRunning {
 			continue

@@ -127,11 +127,11 @@ func (w *worker) wanted() string {
 	for _, host := range model.CandidateHosts(view, row) {
 		s += host.UUID
 	}
-	content, err := plan.Content(view, row, w.Services)
+	hash, err := w.wants.hash(view, row)
 	if err != nil {
 		return s + err.Error()
 	}
-	return s + content.Hash()
+	return s + hash
 }
 
 // wish is what ends actions that were planned for another one.
@@ -154,7 +154,7 @@ func (w *worker) round() (gone bool, pause time.Duration, err error) {
 		w.fresh = false
 		return false, 0, nil // its link tells when it knows more
 	}
-	content, err := plan.Content(view, row, w.Services)
+	wanted, err := w.wants.hash(view, row)
 	if err != nil {
 		w.believe()
 		return false, 0, w.failed(row, "Plan", err)
@@ -164,7 +164,7 @@ func (w *worker) round() (gone bool, pause time.Duration, err error) {
 		w.fresh = true
 	}
 	w.seen.HostUsable = hostUsable(view, row, w.seen.Domain)
-	actions := plan.Next(row, content.Hash(), w.seen)
+	actions := plan.Next(row, wanted, w.seen)
 	if len(actions) == 0 {
 		w.believe()
 		return false, 0, w.recordObserved(row)

@@ -1,0 +1,100 @@
+package plan
+
+import (
+	v1 "github.com/sluice-nfv/sluice/api/v1"
+	"github.com/sluice-nfv/sluice/orchestrator/model"
+)
+
+// Concerned yields the routers of a view whose content, or whose choice of
+// hosts, may have become another one by a change of one resource from before
+// (nil: it was made) to after (nil: it was deleted). It may name too many,
+// never too few, if it is asked about every change that led to the view. The
+// kinds that few resources have, and that places depend on, concern all
+// routers: everyone is true.
+func Concerned(v *model.View, before, after v1.Resource) (routers []string, everyone bool) {
+	c := concern{v: v, seen: map[string]bool{}}
+	for _, r := range []v1.Resource{before, after} {
+		if r != nil {
+			c.resource(r)
+		}
+	}
+	return c.routers, c.everyone
+}
+
+type concern struct {
+	v        *model.View
+	routers  []string
+	seen     map[string]bool
+	everyone bool
+}
+
+func (c *concern) resource(r v1.Resource) {
+	switch r := r.(type) {
+	case *v1.VirtualRouter:
+		c.router(r.UUID)
+	case *v1.VMNic:
+		c.guestNetwork(r.L3NetworkUUID)
+	case *v1.VMInstance: // the nics of one that was deleted went with it
+		for nic := range model.Related[v1.VMNic](c.v, model.NicsOfVM, r.UUID) {
+			c.guestNetwork(nic.L3NetworkUUID)
+		}
+	case *v1.EIP:
+		c.nic(r.VMNicUUID)
+	case *v1.PortForwardingRule:
+		c.nic(r.VMNicUUID)
+	case *v1.VIP:
+		c.vip(r)
+	case *v1.L3Network:
+		c.network(r.UUID)
+	case *v1.IPRange:
+		c.network(r.L3NetworkUUID)
+	case *v1.L2Network:
+		for l3 := range model.Related[v1.L3Network](c.v, model.L3sOfL2, r.UUID) {
+			c.network(l3.UUID)
+		}
+	default:
+		c.everyone = true
+	}
+}
+
+func (c *concern) router(uuid string) {
+	if uuid != "" && !c.seen[uuid] {
+		c.seen[uuid] = true
+		c.routers = append(c.routers, uuid)
+	}
+}
+
+// guestNetwork is one whose guests changed: the router that serves it.
+func (c *concern) guestNetwork(l3 string) {
+	for r := range model.Related[v1.VirtualRouter](c.v, model.RouterOfGuestL3, l3) {
+		c.router(r.UUID)
+	}
+}
+
+// network is one that changed itself: all routers with a nic on it.
+func (c *concern) network(l3 string) {
+	c.guestNetwork(l3)
+	for r := range model.Related[v1.VirtualRouter](c.v, model.RoutersOnL3, l3) {
+		c.router(r.UUID)
+	}
+}
+
+// nic is one with a mapping that changed. If the nic is gone, that it went
+// concerned its router.
+func (c *concern) nic(uuid string) {
+	if nic := model.Get[v1.VMNic](c.v, uuid); nic != nil {
+		c.guestNetwork(nic.L3NetworkUUID)
+	}
+}
+
+// vip appears on routers by what uses it. What is gone of that was a change of
+// its own.
+func (c *concern) vip(vip *v1.VIP) {
+	c.router(vip.VirtualRouterUUID)
+	for e := range model.Related[v1.EIP](c.v, model.EIPsOfVIP, vip.UUID) {
+		c.nic(e.VMNicUUID)
+	}
+	for f := range model.Related[v1.PortForwardingRule](c.v, model.ForwardingsOfVIP, vip.UUID) {
+		c.nic(f.VMNicUUID)
+	}
+}
