@@ -39,6 +39,40 @@ func TestMedian(t *testing.T) {
 	}
 }
 
+func TestPercentile(t *testing.T) {
+	var all []time.Duration
+	for i := range 200 {
+		all = append(all, time.Duration(200-i))
+	}
+	for p, want := range map[int]time.Duration{50: 100, 99: 198, 100: 200} {
+		if got := percentile(all, p); got != want {
+			t.Errorf("p%d is %d, want %d", p, got, want)
+		}
+	}
+	if got := percentile(all[:1], 50); got != 200 {
+		t.Error(got)
+	}
+}
+
+// TestMapped: every mapping has a guest and a public end of its own, and what
+// an agent is sent is what it would be sent by an orchestrator.
+func TestMapped(t *testing.T) {
+	c := mapped(3, 50_000, 50_000)
+	seen := map[string]bool{routerOf(3).String(): true, sharedVIP(3).String(): true}
+	for i, e := range c.EIPs {
+		f := c.PortForwardings[i]
+		port := netip.AddrPortFrom(f.VIP, f.VIPPortStart).String()
+		if seen[e.VIP.String()] || seen[e.GuestIP.String()] || seen[port] || f.GuestIP != e.GuestIP {
+			t.Fatalf("mapping %d: %+v, %+v", i, e, f)
+		}
+		seen[e.VIP.String()], seen[e.GuestIP.String()], seen[port] = true, true, true
+	}
+	d := moved(c, 3, 7)
+	if c.EIPs[7] == d.EIPs[7] || c.EIPs[8] != d.EIPs[8] || seen[d.EIPs[7].GuestIP.String()] {
+		t.Errorf("moved %+v to %+v", c.EIPs[7], d.EIPs[7])
+	}
+}
+
 // TestSplit: the parts of a start add up to the whole, each millisecond once.
 func TestSplit(t *testing.T) {
 	const ms = time.Millisecond

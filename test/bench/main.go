@@ -27,6 +27,16 @@ func main() {
 			end(connectLoadMain(os.Args[2:]))
 		case "accept":
 			end(acceptMain(os.Args[2:]))
+		case "udp-load":
+			end(udpLoadMain(os.Args[2:]))
+		case "discard":
+			end(discardMain(os.Args[2:]))
+		case "steady":
+			end(steadyMain(os.Args[2:]))
+		case "answer":
+			end(answerMain(os.Args[2:]))
+		case "mappings":
+			end(mappingsMain(os.Args[2:]))
 		}
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -64,6 +74,12 @@ var benchmarks = []benchmark{
 	{"nat-pf-cps", "new connections a second through the last of 10,000 port forwardings", forwardRate},
 	{"nat-apply", "10,000 EIPs and 10,000 port forwardings from nothing", applyAll},
 	{"nat-change", "one change among 10,000 EIPs and 10,000 port forwardings", changeOne},
+	{"nat-change-loss", "packets lost and connections broken during 100 changes a second", changeLoss},
+	{"nat-restart", "writes and lost packets while the agent is killed and started", restarts},
+	{"nat-throughput", "TCP throughput through all rules and 20,000 mappings", streamRate},
+	{"nat-pps", "64-byte packets through all rules and 20,000 mappings", packetRate},
+	{"nat-library", "ways to put 10,000 mappings into the kernel", libraries},
+	{"nat-curve", "from 10 to 50,000 mappings", curve},
 }
 
 func run(ctx context.Context, args []string) error {

@@ -68,7 +68,8 @@ func (s *rack) build(ctx context.Context) error {
 	return nil
 }
 
-// join puts a router between the two machines.
+// join puts a router between the two machines; its own ends are as a new
+// machine's, down and without addresses.
 func (s *rack) join(ctx context.Context, name string) error {
 	k := s.number(name)
 	outside, inside, router := s.Namespace(outsideNS), s.Namespace(insideNS), s.Namespace(name)
@@ -77,11 +78,7 @@ func (s *rack) join(ctx context.Context, name string) error {
 		fmt.Sprintf("link add guest address %s netns %s type veth peer name %s netns %s", privateMAC(k), router, name, inside),
 		fmt.Sprintf("-n %s addr add 10.97.%d.2/24 dev %s", outside, k, name),
 		fmt.Sprintf("-n %s link set %s up", outside, name),
-		fmt.Sprintf("-n %s link set public up", router),
-		fmt.Sprintf("-n %s link set guest up", router),
-		fmt.Sprintf("-n %s addr add 10.97.%d.1/24 dev public", router, k),
-		fmt.Sprintf("-n %s addr add 10.%d.0.1/16 dev guest", router, 120+k),
-		fmt.Sprintf("-n %s route add 10.%d.0.0/16 via 10.97.%d.1", outside, 110+k, k),
+		fmt.Sprintf("-n %s route add 10.%d.0.0/16 via %s", outside, 110+k, routerOf(k)),
 		fmt.Sprintf("-n %s link set %s up", inside, name),
 	} {
 		if _, err := s.Host(ctx, append([]string{"ip"}, strings.Fields(line)...)...); err != nil {
@@ -117,6 +114,9 @@ func (s *rack) number(name string) int {
 func publicMAC(k int) string  { return fmt.Sprintf("02:97:00:00:%02x:01", k) }
 func privateMAC(k int) string { return fmt.Sprintf("02:97:00:00:%02x:02", k) }
 
+// routerOf is router k's own public address.
+func routerOf(k int) netip.Addr { return netip.AddrFrom4([4]byte{10, 97, byte(k), 1}) }
+
 // guestOf and vipOf are those of mapping i of router k; up to 60,000.
 func guestOf(k, i int) netip.Addr { return address(120+k, i) }
 func vipOf(k, i int) netip.Addr   { return address(110+k, i) }
@@ -136,7 +136,7 @@ func forwardedPort(i int) uint16 { return uint16(1024 + i) }
 func mapped(k, eips, forwards int) agentv1.Content {
 	prefix := netip.MustParsePrefix
 	guests := prefix(fmt.Sprintf("10.%d.0.0/16", 120+k))
-	router := netip.MustParseAddr(fmt.Sprintf("10.97.%d.1", k))
+	router := routerOf(k)
 	c := agentv1.Content{
 		Hostname: "bench",
 		Interfaces: []agentv1.Interface{
