@@ -145,7 +145,7 @@ func (a *Agent) note(spec *agentv1.RouterSpec, reached Reached, err error, servi
 // markApplied is called with mu held.
 func (a *Agent) markApplied(mark ledger.Mark) {
 	a.entry.Applied = mark
-	if err := a.cfg.Ledger.Store(a.entry); err != nil {
+	if err := a.cfg.Ledger.Reached(mark); err != nil {
 		// The router is right; a restarted agent will only say "applied" anew.
 		a.cfg.Log.Error("ledger not written", "router", a.cfg.RouterUUID, "generation", mark.Generation, "err", err)
 	}

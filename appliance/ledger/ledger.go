@@ -17,8 +17,12 @@ import (
 // Dir is where a router keeps its ledger and identity; a tmpfs.
 const Dir = "/run/sluice"
 
-// File is the ledger's name in its directory.
-const File = "ledger.json"
+// File is the ledger's name in its directory. A spec of thousands of mappings is
+// megabytes, so what is stored with each apply is beside it.
+const (
+	File        = "ledger.json"
+	AppliedFile = "applied.json"
+)
 
 // Mark names one spec.
 type Mark struct {
@@ -38,14 +42,14 @@ type Entry struct {
 	Accepted   Mark      `json:"accepted"`
 	AcceptedAt time.Time `json:"acceptedAt,omitzero"`
 	// Applied is the last spec that was reached completely.
-	Applied Mark `json:"applied"`
+	Applied Mark `json:"-"`
 	// Fence is the highest store revision that was seen, in refused specs too.
 	Fence int64 `json:"fence"`
 }
 
 // Ledger is one file. Its methods are not safe for concurrent use.
 type Ledger struct {
-	path string
+	path, applied string
 }
 
 // Open makes dir (0700) where it is missing, and removes what a killed process
@@ -54,10 +58,12 @@ func Open(dir string) (*Ledger, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open ledger: %w", err)
 	}
-	l := &Ledger{path: filepath.Join(dir, File)}
-	rests, _ := filepath.Glob(partPattern(l.path)) // a fixed pattern
-	for _, rest := range rests {
-		_ = os.Remove(rest) // or it stays and takes a little memory
+	l := &Ledger{path: filepath.Join(dir, File), applied: filepath.Join(dir, AppliedFile)}
+	for _, path := range []string{l.path, l.applied} {
+		rests, _ := filepath.Glob(partPattern(path)) // a fixed pattern
+		for _, rest := range rests {
+			_ = os.Remove(rest) // or it stays and takes a little memory
+		}
 	}
 	return l, nil
 }
@@ -66,27 +72,43 @@ func Open(dir string) (*Ledger, error) {
 // file that does not parse is an error: it was written whole or not at all, so
 // damage means that somebody else wrote to it.
 func (l *Ledger) Load() (e Entry, ok bool, err error) {
-	b, err := os.ReadFile(l.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return Entry{}, false, nil
+	if ok, err = load(l.path, &e); err == nil && ok {
+		_, err = load(l.applied, &e.Applied)
 	}
 	if err != nil {
-		return Entry{}, false, fmt.Errorf("load ledger: %w", err)
+		return Entry{}, false, err
 	}
-	if err := json.Unmarshal(b, &e); err != nil {
-		return Entry{}, false, fmt.Errorf("load ledger %s: %w", l.path, err)
+	return e, ok, nil
+}
+
+func load(path string, into any) (ok bool, err error) {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
 	}
-	return e, true, nil
+	if err == nil {
+		err = json.Unmarshal(b, into)
+	}
+	if err != nil {
+		return false, fmt.Errorf("load ledger %s: %w", path, err)
+	}
+	return true, nil
 }
 
 // Store replaces the entry. After it returned nil, a Load finds e whatever
-// happens to the process; before, it finds the entry that was there.
-func (l *Ledger) Store(e Entry) error {
-	b, err := json.Marshal(e)
-	if err != nil {
-		return fmt.Errorf("store ledger: %w", err)
+// happens to the process; before, it finds the entry that was there. Applied is
+// not part of it: see Reached.
+func (l *Ledger) Store(e Entry) error { return store(l.path, e) }
+
+// Reached records what Load gives as Applied.
+func (l *Ledger) Reached(m Mark) error { return store(l.applied, m) }
+
+func store(path string, v any) error {
+	b, err := json.Marshal(v)
+	if err == nil {
+		err = WriteFile(path, b)
 	}
-	if err := WriteFile(l.path, b); err != nil {
+	if err != nil {
 		return fmt.Errorf("store ledger: %w", err)
 	}
 	return nil

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -22,7 +23,7 @@ func TestStoreThenLoad(t *testing.T) {
 		RouterUUID: "r1", Spec: json.RawMessage(`{"generation":3,"future":1}`),
 		Accepted: Mark{3, "aa"}, Applied: Mark{2, "bb"}, Fence: 9, AcceptedAt: time.Unix(5, 0).UTC(),
 	}
-	if err := l.Store(want); err != nil {
+	if err := errors.Join(l.Store(want), l.Reached(want.Applied)); err != nil {
 		t.Fatal(err)
 	}
 	got, ok, err := l.Load()
@@ -50,13 +51,15 @@ func TestFileIsPrivateAndLeavesNoRest(t *testing.T) {
 }
 
 func TestDamagedFileIsReported(t *testing.T) {
-	dir := t.TempDir()
-	l, _ := Open(dir)
-	if err := os.WriteFile(filepath.Join(dir, File), []byte(`{"spec":`), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, ok, err := l.Load(); ok || err == nil || !strings.Contains(err.Error(), File) {
-		t.Fatalf("ok=%v err=%v, want an error naming the file", ok, err)
+	for _, name := range []string{File, AppliedFile} {
+		dir := t.TempDir()
+		l, _ := Open(dir)
+		if err := errors.Join(l.Store(Entry{RouterUUID: "r1"}), os.WriteFile(filepath.Join(dir, name), []byte(`{"spec":`), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		if _, ok, err := l.Load(); ok || err == nil || !strings.Contains(err.Error(), name) {
+			t.Fatalf("ok=%v err=%v, want an error naming %s", ok, err, name)
+		}
 	}
 }
 
@@ -75,7 +78,7 @@ func TestFailedStoreKeepsTheOldEntry(t *testing.T) {
 
 func TestOpenRemovesHalfWrittenFiles(t *testing.T) {
 	dir := t.TempDir()
-	for _, name := range []string{"." + File + ".123", "mine", ".other"} {
+	for _, name := range []string{"." + File + ".123", "." + AppliedFile + ".4", "mine", ".other"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte("half"), 0o600); err != nil {
 			t.Fatal(err)
 		}
