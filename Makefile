@@ -26,7 +26,7 @@ test: setup ## all tests, with one real router as a canary
 	hack/with-libvirt.sh hack/test.sh
 
 vm-test: setup build image ## the whole story and its faults on real libvirt and QEMU
-	SLUICE_VM=all hack/with-libvirt.sh go test -count=1 -timeout 30m -v ./test/vm/
+	SLUICE_VM=all hack/with-libvirt.sh go test -count=1 -timeout 30m -v ./test/vm/ ./test/kernel/
 
 bench: setup build image ## measure against peers in the same run; prints BENCH lines; BENCH='-run dhcp'
 	@hack/setup.sh bench

@@ -17,9 +17,12 @@ import (
 
 	"github.com/sluice-nfv/sluice/orchestrator/agentlink"
 	"github.com/sluice-nfv/sluice/orchestrator/hostnet"
+	"github.com/sluice-nfv/sluice/orchestrator/hostnet/novlan"
+	"github.com/sluice-nfv/sluice/orchestrator/hostnet/vlan"
 	"github.com/sluice-nfv/sluice/orchestrator/httpapi"
 	"github.com/sluice-nfv/sluice/orchestrator/hypervisor"
 	"github.com/sluice-nfv/sluice/orchestrator/hypervisor/libvirt"
+	"github.com/sluice-nfv/sluice/orchestrator/model"
 	"github.com/sluice-nfv/sluice/orchestrator/pki"
 	"github.com/sluice-nfv/sluice/orchestrator/plan"
 	"github.com/sluice-nfv/sluice/orchestrator/reconcile"
@@ -39,6 +42,18 @@ var services = []plan.Service{
 
 // routes are what services add to the API.
 var routes = []func(*httpapi.API){dhcp.Routes, dns.Routes, eip.Routes, portforwarding.Routes}
+
+// l2Types are the types of L2 network that can be made real on this machine.
+var l2Types = hostnet.Local{novlan.Type{}, vlan.Type{}}
+
+// catalog is what the rules of the model may offer.
+func catalog() model.Catalog {
+	c := model.Catalog{Services: plan.Offers(services)}
+	for _, t := range l2Types {
+		c.L2Types = append(c.L2Types, t)
+	}
+	return c
+}
 
 // Config is what an administrator can choose.
 type Config struct {
@@ -82,7 +97,7 @@ func Run(ctx context.Context, c Config) error {
 	link := agentlink.New(authority)
 	defer link.Close()
 	r := reconcile.New(reconcile.Config{
-		Store: s, Agents: link, L2s: hostnet.Local{}, Services: services, Open: opener(c),
+		Store: s, Agents: link, L2s: l2Types, Services: services, Open: opener(c),
 		OrchestratorCA: authority.OrchestratorTrust(), Log: c.Log, BootTimeout: c.BootTimeout,
 	})
 	r.Start()
@@ -97,7 +112,7 @@ func Run(ctx context.Context, c Config) error {
 }
 
 func open(ctx context.Context, c Config) (*store.Store, error) {
-	sc := store.Config{Endpoints: c.Etcd, Log: c.Log}
+	sc := store.Config{Endpoints: c.Etcd, Catalog: catalog(), Log: c.Log}
 	if len(c.Etcd) == 0 {
 		sc.Dir = filepath.Join(c.DataDir, "etcd")
 	}

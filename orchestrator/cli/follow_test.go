@@ -23,7 +23,7 @@ import (
 // TestListWatch: the list, then a line for each change, over a restart of the
 // server too, until it is interrupted.
 func TestListWatch(t *testing.T) {
-	db := store.NewMemory()
+	db := store.NewMemory(catalog)
 	defer db.Close()
 	socket := filepath.Join(t.TempDir(), "s")
 	token, err := httpapi.CreateToken(t.Context(), db.Private(), httpapi.Caller{Name: "admin", Role: httpapi.RoleAdmin})
@@ -145,7 +145,7 @@ func writeFile(t *testing.T, path, content string) {
 
 // What is added to a console is shown until it is interrupted.
 func TestConsoleFollow(t *testing.T) {
-	db := store.NewMemory()
+	db := store.NewMemory(catalog)
 	defer db.Close()
 	router := &v1.VirtualRouter{Meta: v1.Meta{UUID: model.NewUUID(), Name: "vr"}}
 	if _, err := db.Update(t.Context(), func(tx *model.Tx) error { return tx.Create(router) }); err != nil {

@@ -83,7 +83,7 @@ func TestScripts(t *testing.T) {
 func of(ts *testscript.TestScript) *script { return ts.Value(scriptKey{}).(*script) }
 
 func newScript(env *testscript.Env) (*script, error) {
-	db := store.NewMemory()
+	db := store.NewMemory(catalog)
 	env.Defer(func() { db.Close() })
 	s := &script{world: &world{store: db}, server: "unix://" + filepath.Join(env.WorkDir, "s"), token: filepath.Join(env.WorkDir, "token"), seen: map[string]string{}}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -9,6 +9,8 @@ import (
 
 	"github.com/sluice-nfv/sluice/api/agentv1"
 	v1 "github.com/sluice-nfv/sluice/api/v1"
+	"github.com/sluice-nfv/sluice/orchestrator/hostnet/novlan"
+	"github.com/sluice-nfv/sluice/orchestrator/hostnet/vlan"
 	"github.com/sluice-nfv/sluice/orchestrator/model"
 	"github.com/sluice-nfv/sluice/orchestrator/plan"
 	"github.com/sluice-nfv/sluice/orchestrator/services/dhcp"
@@ -32,6 +34,8 @@ type world struct {
 }
 
 var planners = []plan.Service{dhcp.Service{}, dns.Service{}, snat.Service{}, eip.Service{}, portforwarding.Service{}}
+
+var catalog = model.Catalog{L2Types: []model.L2Type{novlan.Type{}, vlan.Type{}}, Services: plan.Offers(planners)}
 
 func (w *world) set(change func()) {
 	w.mu.Lock()

@@ -1,18 +1,25 @@
 // Package hostnet makes L2 networks real on a host. Each type of L2 network is
-// one realizer in a folder of its own; a new type is one folder and one line
-// in For.
+// a folder of its own; a new type is one folder and one line in the app.
 package hostnet
 
 import (
 	"context"
 
 	v1 "github.com/sluice-nfv/sluice/api/v1"
-	"github.com/sluice-nfv/sluice/orchestrator/hostnet/novlan"
 )
 
-// Realizer makes one type of L2 network real on the machine that it runs on.
-// All calls are idempotent.
-type Realizer interface {
+// Type is one type of L2 network: what its networks are like, and how they are
+// made real on the machine that this runs on. What makes or removes is
+// idempotent.
+type Type interface {
+	// Name is the type's name, such as L2VlanNetwork.
+	Name() string
+	// Validate refuses values that the type has no use for, or lacks.
+	Validate(req v1.CreateL2Network) error
+	// Segment names what a network takes of its physical interface.
+	Segment(l2 *v1.L2Network) string
+	// MaxMTU is the largest MTU, in bytes, that frames may have.
+	MaxMTU() int
 	// Realize makes the network's bridge, with everything that it needs, and
 	// returns its name. When it fails it has undone what it did.
 	Realize(ctx context.Context, l2 *v1.L2Network) (bridge string, err error)
@@ -24,39 +31,44 @@ type Realizer interface {
 	Unrealize(ctx context.Context, l2 *v1.L2Network) error
 }
 
-// Local is the network of the orchestrator's own machine.
-type Local struct{}
+// Local is the network of the orchestrator's own machine, with the types that
+// it can make real.
+type Local []Type
 
-// Realize implements Realizer.
-func (Local) Realize(ctx context.Context, l2 *v1.L2Network) (string, error) {
-	r, err := forType(l2)
+// Realize is the type's.
+func (l Local) Realize(ctx context.Context, l2 *v1.L2Network) (string, error) {
+	t, err := l.of(l2)
 	if err != nil {
 		return "", err
 	}
-	return r.Realize(ctx, l2)
+	return t.Realize(ctx, l2)
 }
 
-// Check implements Realizer.
-func (Local) Check(ctx context.Context, l2 *v1.L2Network) error {
-	r, err := forType(l2)
+// Check is the type's.
+func (l Local) Check(ctx context.Context, l2 *v1.L2Network) error {
+	t, err := l.of(l2)
 	if err != nil {
 		return err
 	}
-	return r.Check(ctx, l2)
+	return t.Check(ctx, l2)
 }
 
-// Unrealize implements Realizer.
-func (Local) Unrealize(ctx context.Context, l2 *v1.L2Network) error {
-	r, err := forType(l2)
+// Unrealize is the type's.
+func (l Local) Unrealize(ctx context.Context, l2 *v1.L2Network) error {
+	t, err := l.of(l2)
 	if err != nil {
 		return err
 	}
-	return r.Unrealize(ctx, l2)
+	return t.Unrealize(ctx, l2)
 }
 
-func forType(l2 *v1.L2Network) (Realizer, error) {
-	if l2.Type == v1.L2NoVlan {
-		return novlan.Realizer{}, nil
+// of finds the network's type. The rules refuse networks of others, so that
+// one can only come from another version.
+func (l Local) of(l2 *v1.L2Network) (Type, error) {
+	for _, t := range l {
+		if t.Name() == l2.Type {
+			return t, nil
+		}
 	}
-	return nil, v1.Refused("l2-type-unsupported", "L2 network type %q cannot be realized on this host; use %s", l2.Type, v1.L2NoVlan).On(l2.UUID)
+	return nil, v1.Refused("l2-type-unsupported", "L2 network %q is of type %s, which this version cannot make real; use the version that made it", l2.Name, l2.Type).On(l2.UUID)
 }

@@ -225,7 +225,7 @@ func TestNetworkServices(t *testing.T) {
 	}
 	s.ok("DELETE", path+"?cascade=true", only)
 	s.refused(404, "not-found", "GET", "/v1/eips/"+eip, nil)
-	s.refused(422, "unknown-provider", "POST", path, object{"networkServices": object{"Nobody": []string{"DHCP"}}})
+	s.refused(422, "provider-unknown", "POST", path, object{"networkServices": object{"Nobody": []string{"DHCP"}}})
 	s.refused(400, "no-services", "POST", path, object{"networkServices": object{}})
 
 	all := s.ok("GET", "/v1/network-service-providers", nil).items()

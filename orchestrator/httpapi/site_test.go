@@ -15,14 +15,20 @@ import (
 
 	"github.com/sluice-nfv/sluice/api/agentv1"
 	v1 "github.com/sluice-nfv/sluice/api/v1"
+	"github.com/sluice-nfv/sluice/orchestrator/hostnet/novlan"
+	"github.com/sluice-nfv/sluice/orchestrator/hostnet/vlan"
 	"github.com/sluice-nfv/sluice/orchestrator/httpapi"
 	"github.com/sluice-nfv/sluice/orchestrator/model"
+	"github.com/sluice-nfv/sluice/orchestrator/plan"
 	"github.com/sluice-nfv/sluice/orchestrator/services/dhcp"
 	"github.com/sluice-nfv/sluice/orchestrator/services/dns"
 	"github.com/sluice-nfv/sluice/orchestrator/services/eip"
 	"github.com/sluice-nfv/sluice/orchestrator/services/portforwarding"
+	"github.com/sluice-nfv/sluice/orchestrator/services/snat"
 	"github.com/sluice-nfv/sluice/orchestrator/store"
 )
+
+var catalog = model.Catalog{L2Types: []model.L2Type{novlan.Type{}, vlan.Type{}}, Services: plan.Offers([]plan.Service{dhcp.Service{}, dns.Service{}, snat.Service{}, eip.Service{}, portforwarding.Service{}})}
 
 // world is the effects: hosts that connect when they are waited for, bridges
 // that only exist in the store, routers that run at once unless broken.
@@ -154,7 +160,7 @@ type site struct {
 }
 
 func newSite(t *testing.T) *site {
-	s := &site{t: t, store: store.NewMemory()}
+	s := &site{t: t, store: store.NewMemory(catalog)}
 	t.Cleanup(func() { s.store.Close() })
 	s.world = &world{store: s.store}
 	s.api = httpapi.New(httpapi.Config{

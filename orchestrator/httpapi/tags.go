@@ -87,7 +87,7 @@ func (a *API) listTags(kindName, uuid string) (*Items[v1.SystemTag], error) {
 func (a *API) providers() {
 	Handle(a, operation("list-network-service-providers", http.MethodGet, "/v1/network-service-providers", "List"),
 		func(context.Context, *struct{}) (*Items[v1.NetworkServiceProvider], error) {
-			return items(model.Providers()), nil
+			return items(a.store.View().Catalog.Providers()), nil
 		})
 	type input struct {
 		UUID string `path:"uuid"`
@@ -95,7 +95,7 @@ func (a *API) providers() {
 	type output struct{ Body *v1.NetworkServiceProvider }
 	Handle(a, operation("get-network-service-provider", http.MethodGet, "/v1/network-service-providers/{uuid}", "Get"),
 		func(_ context.Context, in *input) (*output, error) {
-			all := model.Providers()
+			all := a.store.View().Catalog.Providers()
 			i := slices.IndexFunc(all, func(p *v1.NetworkServiceProvider) bool { return p.UUID == in.UUID })
 			if i < 0 {
 				return nil, v1.NotFound("network-service-provider", in.UUID)

@@ -16,7 +16,14 @@ func CreateL2Network(tx *Tx, req v1.CreateL2Network) (*v1.L2Network, error) {
 	if req.Type == "" {
 		req.Type = v1.L2NoVlan
 	}
-	if err := checkL2Values(req); err != nil {
+	kind, err := tx.Catalog.l2Type(req.Type)
+	if err != nil {
+		return nil, err
+	}
+	if err := kind.Validate(req); err != nil {
+		return nil, err
+	}
+	if err := v1.ValidateInterface(req.PhysicalInterface); err != nil {
 		return nil, err
 	}
 	if _, err := need[v1.Zone](tx.View, req.ZoneUUID); err != nil {
@@ -24,19 +31,9 @@ func CreateL2Network(tx *Tx, req v1.CreateL2Network) (*v1.L2Network, error) {
 	}
 	l2 := &v1.L2Network{
 		Meta: meta, ZoneUUID: req.ZoneUUID, Type: req.Type, PhysicalInterface: req.PhysicalInterface,
-		AttachedClusterUUIDs: []string{}, Realizations: []v1.Realization{},
+		Vlan: req.Vlan, VNI: req.VNI, AttachedClusterUUIDs: []string{}, Realizations: []v1.Realization{},
 	}
 	return l2, tx.Create(l2)
-}
-
-func checkL2Values(req v1.CreateL2Network) error {
-	if req.Type != v1.L2NoVlan {
-		return v1.Refused("l2-type-unsupported", "L2 network type %q has no realizer; only %s can be made", req.Type, v1.L2NoVlan)
-	}
-	if req.Vlan != 0 || req.VNI != 0 {
-		return v1.Invalid("invalid-l2-network", "an %s has neither vlan nor vni; leave them out", v1.L2NoVlan)
-	}
-	return v1.ValidateInterface(req.PhysicalInterface)
 }
 
 // DeleteL2Network deletes the network with its L3 networks, and what is on
@@ -56,9 +53,9 @@ func DeleteL2Network(tx *Tx, uuid string) error {
 }
 
 // MaxMTU is the largest MTU, in bytes, that frames on an L2 network may have.
-func MaxMTU(l2 *v1.L2Network) int {
-	if l2.Type == v1.L2Vxlan {
-		return 1450 // 50 bytes of VXLAN, UDP, IP and Ethernet around each frame (RFC 7348 section 5)
+func MaxMTU(v *View, l2 *v1.L2Network) int {
+	if t, err := v.Catalog.l2Type(l2.Type); err == nil {
+		return t.MaxMTU()
 	}
-	return 1500
+	return 1500 // of a type that a former version could make
 }

@@ -8,8 +8,8 @@ import (
 )
 
 // CheckAttachL2 refuses an attachment that the model forbids: a cluster of
-// another zone (other-zone), or a second NoVlan network on the same physical
-// interface in the cluster (l2-interface-taken). Attached already is fine.
+// another zone (other-zone), or a second network with the same segment, such as
+// VLAN 10 of eth1, in the cluster (l2-interface-taken). Attached already is fine.
 func CheckAttachL2(v *View, l2UUID, clusterUUID string) error {
 	l2, err := need[v1.L2Network](v, l2UUID)
 	if err != nil {
@@ -22,10 +22,14 @@ func CheckAttachL2(v *View, l2UUID, clusterUUID string) error {
 	if c.ZoneUUID != l2.ZoneUUID {
 		return v1.Refused("other-zone", "L2 network %q and cluster %q are in different zones; attach it to a cluster of zone %s", l2.Name, c.Name, l2.ZoneUUID).On(l2.UUID, c.UUID)
 	}
+	kind, err := v.Catalog.l2Type(l2.Type)
+	if err != nil {
+		return err
+	}
 	for other := range Related[v1.L2Network](v, L2sOfZone, l2.ZoneUUID) {
-		if other.UUID != l2UUID && other.PhysicalInterface == l2.PhysicalInterface && slices.Contains(other.AttachedClusterUUIDs, clusterUUID) {
-			return v1.Conflict("l2-interface-taken", "interface %s of cluster %q carries L2 network %q already; detach that one, or use another interface",
-				l2.PhysicalInterface, c.Name, other.Name).On(other.UUID)
+		if other.UUID != l2UUID && other.Type == l2.Type && kind.Segment(other) == kind.Segment(l2) && slices.Contains(other.AttachedClusterUUIDs, clusterUUID) {
+			return v1.Conflict("l2-interface-taken", "%s in cluster %q carries L2 network %q already; detach that one, or use another",
+				kind.Segment(l2), c.Name, other.Name).On(other.UUID)
 		}
 	}
 	return nil

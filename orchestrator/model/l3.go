@@ -30,15 +30,15 @@ func CreateL3Network(tx *Tx, req v1.CreateL3Network) (*v1.L3Network, error) {
 		AllocationStrategy: strategy, NetworkServices: map[string][]string{}, IPRanges: []v1.IPRange{},
 	}
 	if l3.MTU == 0 {
-		l3.MTU = MaxMTU(l2)
+		l3.MTU = MaxMTU(tx.View, l2)
 	}
-	if err := checkL3Values(l3, l2); err != nil {
+	if err := checkL3Values(tx.View, l3, l2); err != nil {
 		return nil, err
 	}
 	return l3, tx.Create(l3)
 }
 
-func checkL3Values(l3 *v1.L3Network, l2 *v1.L2Network) error {
+func checkL3Values(v *View, l3 *v1.L3Network, l2 *v1.L2Network) error {
 	if l3.DNSDomain != "" {
 		if err := v1.ValidateDNSName(l3.DNSDomain); err != nil {
 			return err
@@ -50,7 +50,7 @@ func checkL3Values(l3 *v1.L3Network, l2 *v1.L2Network) error {
 	if err := checkHostRoutes(l3.HostRoutes); err != nil {
 		return err
 	}
-	return checkMTU(l3.MTU, l2)
+	return checkMTU(v, l3.MTU, l2)
 }
 
 // WithRanges is the network as it is answered: with its ranges filled in.

@@ -88,12 +88,12 @@ func checkHostRoutes(routes []v1.HostRoute) error {
 func SetMTU(tx *Tx, uuid string, mtu int) (*v1.L3Network, error) {
 	return changeL3(tx, uuid, func(l3 *v1.L3Network) error {
 		l3.MTU = mtu
-		return checkMTU(mtu, Get[v1.L2Network](tx.View, l3.L2NetworkUUID))
+		return checkMTU(tx.View, mtu, Get[v1.L2Network](tx.View, l3.L2NetworkUUID))
 	})
 }
 
-func checkMTU(mtu int, l2 *v1.L2Network) error {
-	if top := MaxMTU(l2); mtu < MinMTU || mtu > top {
+func checkMTU(v *View, mtu int, l2 *v1.L2Network) error {
+	if top := MaxMTU(v, l2); mtu < MinMTU || mtu > top {
 		return v1.Refused("invalid-mtu", "mtu %d is not between %d and %d, what L2 network %q carries", mtu, MinMTU, top, l2.Name).On(l2.UUID)
 	}
 	return nil

@@ -87,7 +87,18 @@ func TestL2Refused(t *testing.T) {
 		name, code string
 		rule       func(w *world) error
 	}{
-		{"vlan type", "l2-type-unsupported", create(func(r *v1.CreateL2Network) { r.Type = v1.L2Vlan; r.Vlan = 5 })},
+		{"unknown type", "l2-type-unsupported", create(func(r *v1.CreateL2Network) { r.Type = "L2GreNetwork" })},
+		{"vlan without number", "invalid-l2-network", create(func(r *v1.CreateL2Network) { r.Type = v1.L2Vlan })},
+		{"vlan below zero", "invalid-l2-network", create(func(r *v1.CreateL2Network) { r.Type, r.Vlan = v1.L2Vlan, -1 })},
+		{"vlan 4095", "invalid-l2-network", create(func(r *v1.CreateL2Network) { r.Type, r.Vlan = v1.L2Vlan, 4095 })},
+		{"vlan with vni", "invalid-l2-network", create(func(r *v1.CreateL2Network) { r.Type, r.Vlan, r.VNI = v1.L2Vlan, 5, 5 })},
+		{"vlan of no zone", "not-found", create(func(r *v1.CreateL2Network) { r.Type, r.Vlan, r.ZoneUUID = v1.L2Vlan, 5, NewUUID() })},
+		{"second with the same vlan", "l2-interface-taken", func(w *world) error {
+			w.ok(AttachL2(w.tx, w.addVlan("eth2", 10), w.cluster, nil))
+			second := w.addVlan("eth2", 10)
+			w.clean()
+			return AttachL2(w.tx, second, w.cluster, nil)
+		}},
 		{"vxlan type", "l2-type-unsupported", create(func(r *v1.CreateL2Network) { r.Type = v1.L2Vxlan })},
 		{"vlan on novlan", "invalid-l2-network", create(func(r *v1.CreateL2Network) { r.Vlan = 5 })},
 		{"interface as path", "invalid-interface", create(func(r *v1.CreateL2Network) { r.PhysicalInterface = "../eth0" })},
@@ -110,6 +121,30 @@ func TestL2Refused(t *testing.T) {
 			w.refused(tt.code, tt.rule(w))
 		})
 	}
+}
+
+func (w *world) addVlan(nic string, id int) string {
+	w.t.Helper()
+	l2, err := CreateL2Network(w.tx, v1.CreateL2Network{CreateMeta: named("vlan"), ZoneUUID: w.zone, Type: v1.L2Vlan, PhysicalInterface: nic, Vlan: id})
+	return must(w, l2, err).UUID
+}
+
+// An interface carries any number of VLANs beside its untagged network; the
+// same VLAN is free on another interface and in another cluster.
+func TestVlansShareAnInterface(t *testing.T) {
+	w := newWorld(t)
+	second, err := CreateCluster(w.tx, v1.CreateCluster{CreateMeta: named("second"), ZoneUUID: w.zone})
+	must(w, second, err)
+	for _, id := range []int{1, 10, 4094} {
+		w.ok(AttachL2(w.tx, w.addVlan("eth2", id), w.cluster, nil))
+		w.ok(AttachL2(w.tx, w.addVlan("eth7", id), w.cluster, nil))
+		w.ok(AttachL2(w.tx, w.addVlan("eth2", id), second.UUID, nil))
+	}
+	l2 := w.addVlan("eth2", 20)
+	if got := Get[v1.L2Network](w.tx.View, l2); got.Type != v1.L2Vlan || got.Vlan != 20 {
+		t.Fatalf("stored %+v", got)
+	}
+	w.clean()
 }
 
 func TestDeletingWhatIsMissingSucceeds(t *testing.T) {

@@ -1,19 +1,12 @@
 package model
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 
 	v1 "github.com/sluice-nfv/sluice/api/v1"
 )
-
-// Providers are the network service providers. The virtual router is
-// associated with every L2 network; it is built in, so its UUID is fixed.
-func Providers() []*v1.NetworkServiceProvider {
-	return []*v1.NetworkServiceProvider{{
-		Meta: v1.Meta{UUID: "00000000-0000-7000-8000-000000000001", Name: v1.ProviderVirtualRouter},
-		Type: v1.ProviderVirtualRouter, ServiceTypes: []string{v1.DHCP, v1.DNS, v1.SNAT, v1.EIPService, v1.PortForwarding},
-	}}
-}
 
 // AttachNetworkServices attaches services, by provider UUID or type, to an L3
 // network. Services it has from the same provider already are fine. A router
@@ -24,7 +17,7 @@ func AttachNetworkServices(tx *Tx, l3UUID string, asked map[string][]string) (*v
 	if err != nil {
 		return nil, err
 	}
-	wanted, err := providerTypes(asked)
+	wanted, err := providerTypes(tx.Catalog, asked)
 	if err != nil {
 		return nil, err
 	}
@@ -44,21 +37,21 @@ func AttachNetworkServices(tx *Tx, l3UUID string, asked map[string][]string) (*v
 	return trial, setServices(tx, l3, trial)
 }
 
-// DetachNetworkServices detaches services from an L3 network. EIPs and rules
-// on its nics are users of EIP and PortForwarding, and those of SNAT: refused
-// with their list (service-in-use), unless cascade deletes them first. Services
-// or a network that are not there are fine.
+// DetachNetworkServices detaches services from an L3 network. It is refused
+// while other services need them (such as snat-required), and with the list of
+// their users (service-in-use), unless cascade takes both away first. Services
+// that are not there are fine.
 func DetachNetworkServices(tx *Tx, l3UUID string, asked map[string][]string, cascade bool) (*v1.L3Network, error) {
 	l3, err := need[v1.L3Network](tx.View, l3UUID)
 	if err != nil {
 		return nil, err
 	}
-	gone, err := providerTypes(asked)
+	gone, err := providerTypes(tx.Catalog, asked)
 	if err != nil {
 		return nil, err
 	}
-	if types := gone[v1.ProviderVirtualRouter]; cascade && slices.Contains(types, v1.SNAT) {
-		gone[v1.ProviderVirtualRouter] = with(with(types, v1.EIPService), v1.PortForwarding)
+	if cascade {
+		addDependents(tx.Catalog, l3, gone)
 	}
 	trial := Copy(l3)
 	trial.NetworkServices = servicesWithout(l3.NetworkServices, gone)
@@ -82,37 +75,58 @@ func servicesWithout(have, gone map[string][]string) map[string][]string {
 	return left
 }
 
+// addDependents adds the services of the network that need one of those that go.
+func addDependents(c Catalog, l3 *v1.L3Network, gone map[string][]string) {
+	for _, s := range c.given(l3) {
+		needs := func(other string) bool { return slices.Contains(gone[l3.Provider(other)], other) }
+		if slices.ContainsFunc(s.Needs, needs) {
+			gone[s.Provider] = with(gone[s.Provider], s.Name)
+		}
+	}
+}
+
 // freeServices deletes, or refuses because of, the users of services that the
 // trial has no more.
 func freeServices(tx *Tx, l3, trial *v1.L3Network, cascade bool) error {
-	eips, rules := usersOfServices(tx.View, l3, trial)
-	if users := slices.Concat(eips, rules); len(users) > 0 && !cascade {
-		return v1.Conflict("service-in-use", "services of L3 network %q are used by %d EIPs and %d port forwarding rules; detach those, or repeat with ?cascade=true to delete them",
-			l3.Name, len(eips), len(rules)).On(users...)
-	}
-	for _, uuid := range eips {
-		if err := DeleteEIP(tx, uuid); err != nil {
-			return err
+	var users, words []string
+	for _, s := range tx.Catalog.given(l3) {
+		if s.Users == nil || trial.Provider(s.Name) == s.Provider {
+			continue
+		}
+		of := s.Users(tx.View, l3.UUID)
+		if len(of) > 0 {
+			users, words = append(users, of...), append(words, fmt.Sprintf("%s by %d", s.Name, len(of)))
+		}
+		for _, uuid := range of {
+			if !cascade {
+				break
+			}
+			if err := s.Free(tx, uuid); err != nil {
+				return err
+			}
 		}
 	}
-	for _, uuid := range rules {
-		if err := DeletePortForwardingRule(tx, uuid); err != nil {
-			return err
-		}
+	if len(users) > 0 && !cascade {
+		return v1.Conflict("service-in-use", "services of L3 network %q are in use: %s; detach those, or repeat with ?cascade=true to delete them",
+			l3.Name, strings.Join(words, ", ")).On(users...)
 	}
 	return nil
 }
 
-func usersOfServices(v *View, l3, trial *v1.L3Network) (eips, rules []string) {
-	for nic := range Related[v1.VMNic](v, NicsOfL3, l3.UUID) {
-		if !trial.HasService(v1.EIPService) {
-			eips = append(eips, uuidsOf(Related[v1.EIP](v, EIPsOfNic, nic.UUID))...)
-		}
-		if !trial.HasService(v1.PortForwarding) {
-			rules = append(rules, uuidsOf(Related[v1.PortForwardingRule](v, ForwardingsOfNic, nic.UUID))...)
-		}
+// EIPsOn are the EIPs attached to nics on an L3 network: users of its EIP service.
+func EIPsOn(v *View, l3 string) []string { return onNicsOf[v1.EIP](v, l3, EIPsOfNic) }
+
+// ForwardingsOn are the port forwarding rules attached to nics on an L3 network.
+func ForwardingsOn(v *View, l3 string) []string {
+	return onNicsOf[v1.PortForwardingRule](v, l3, ForwardingsOfNic)
+}
+
+func onNicsOf[T any, P resource[T]](v *View, l3 string, index Index) []string {
+	var all []string
+	for nic := range Related[v1.VMNic](v, NicsOfL3, l3) {
+		all = append(all, uuidsOf(Related[T, P](v, index, nic.UUID))...)
 	}
-	return eips, rules
+	return all
 }
 
 // setServices checks a network's new services as a whole and stores them, with
@@ -144,13 +158,14 @@ func setServices(tx *Tx, l3, trial *v1.L3Network) error {
 }
 
 func checkServices(v *View, l3 *v1.L3Network) error {
-	snat := l3.HasService(v1.SNAT)
-	for _, s := range []string{v1.EIPService, v1.PortForwarding} {
-		if l3.HasService(s) && !snat {
-			return v1.Refused("snat-required", "%s on L3 network %q needs %s; attach or keep both", s, l3.Name, v1.SNAT).On(l3.UUID)
+	for _, s := range v.Catalog.given(l3) {
+		for _, need := range s.Needs {
+			if !l3.HasService(need) {
+				return v1.Refused(strings.ToLower(need)+"-required", "%s on L3 network %q needs %s; attach or keep both", s.Name, l3.Name, need).On(l3.UUID)
+			}
 		}
 	}
-	if !snat {
+	if !l3.HasService(v1.SNAT) {
 		return nil
 	}
 	for o := range Related[v1.VirtualRouterOffering](v, OfferingsOfZone, l3.ZoneUUID) {
@@ -163,12 +178,12 @@ func checkServices(v *View, l3 *v1.L3Network) error {
 
 // providerTypes checks a request's providers and services and names the
 // providers by type.
-func providerTypes(asked map[string][]string) (map[string][]string, error) {
+func providerTypes(c Catalog, asked map[string][]string) (map[string][]string, error) {
 	wanted := map[string][]string{}
 	for name, types := range asked {
-		p := providerNamed(name)
-		if p == nil {
-			return nil, v1.Refused("unknown-provider", "network service provider %q is unknown; use %s", name, v1.ProviderVirtualRouter)
+		p, err := c.provider(name)
+		if err != nil {
+			return nil, err
 		}
 		for _, s := range types {
 			if !slices.Contains(p.ServiceTypes, s) {
@@ -181,15 +196,6 @@ func providerTypes(asked map[string][]string) (map[string][]string, error) {
 		return nil, v1.Invalid("no-services", "the request names no services; give them as {%q: [%q]}", v1.ProviderVirtualRouter, v1.DHCP)
 	}
 	return wanted, nil
-}
-
-func providerNamed(name string) *v1.NetworkServiceProvider {
-	for _, p := range Providers() {
-		if p.Type == name || p.UUID == name {
-			return p
-		}
-	}
-	return nil
 }
 
 func sameServices(a, b map[string][]string) bool {

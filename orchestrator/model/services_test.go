@@ -26,7 +26,7 @@ func TestServicesRefused(t *testing.T) {
 	}{
 		{"nothing", "no-services", attach(nil)},
 		{"empty list", "no-services", attach(vr())},
-		{"unknown provider", "unknown-provider", attach(map[string][]string{"Flat": {v1.DHCP}})},
+		{"unknown provider", "provider-unknown", attach(map[string][]string{"SecurityGroup": {"SecurityGroup"}})},
 		{"not offered", "service-not-offered", attach(vr("Telepathy"))},
 		{"EIP without SNAT", "snat-required", attach(vr(v1.DHCP, v1.EIPService))},
 		{"PortForwarding without SNAT", "snat-required", attach(vr(v1.PortForwarding))},
@@ -62,7 +62,7 @@ func TestServicesRefused(t *testing.T) {
 func TestServicesByProviderUUIDAndTwice(t *testing.T) {
 	w := newWorld(t)
 	_, l3 := w.addNetwork("bare", "eth5", v1.Private, "172.16.0.0/24")
-	n, err := AttachNetworkServices(w.tx, l3, map[string][]string{Providers()[0].UUID: {v1.DHCP, v1.SNAT}})
+	n, err := AttachNetworkServices(w.tx, l3, map[string][]string{w.tx.Catalog.Providers()[0].UUID: {v1.DHCP, v1.SNAT}})
 	if must(w, n, err); !slices.Equal(n.NetworkServices[v1.ProviderVirtualRouter], []string{v1.DHCP, v1.SNAT}) {
 		t.Errorf("services %v", n.NetworkServices)
 	}

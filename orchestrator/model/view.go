@@ -19,7 +19,9 @@ import (
 type View struct {
 	// Revision is the store's revision that the view shows.
 	Revision int64
-	tables   [kindCount]btree.Map[string, v1.Resource]
+	// Catalog is what the rules may offer; it does not change.
+	Catalog Catalog
+	tables  [kindCount]btree.Map[string, v1.Resource]
 	// links are the indexes, made by linksOf.
 	links *btree.BTreeG[link]
 	// addresses in use, made by holdingsOf.
@@ -39,7 +41,7 @@ func NewView() *View {
 func (v *View) Clone() *View {
 	v.cloning.Lock()
 	defer v.cloning.Unlock()
-	c := &View{Revision: v.Revision, links: v.links.Copy(), addresses: v.addresses}
+	c := &View{Revision: v.Revision, Catalog: v.Catalog, links: v.links.Copy(), addresses: v.addresses}
 	for i := range v.tables {
 		c.tables[i] = *v.tables[i].Copy()
 	}

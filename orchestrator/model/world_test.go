@@ -6,6 +6,8 @@ import (
 	"time"
 
 	v1 "github.com/sluice-nfv/sluice/api/v1"
+	"github.com/sluice-nfv/sluice/orchestrator/hostnet/novlan"
+	"github.com/sluice-nfv/sluice/orchestrator/hostnet/vlan"
 )
 
 // world is a zone ready for guests: one Connected host, a management, a public
@@ -17,6 +19,19 @@ type world struct {
 	zone, cluster, host, image, offering string
 	l2Management, l2Public, l2Guest      string
 	management, public, guest            string
+}
+
+// catalog has the ribs' services, and a second provider with one of them too.
+var catalog = Catalog{
+	L2Types: []L2Type{novlan.Type{}, vlan.Type{}},
+	Services: []ServiceType{
+		{Name: v1.DHCP, Provider: v1.ProviderVirtualRouter},
+		{Name: v1.DNS, Provider: v1.ProviderVirtualRouter},
+		{Name: v1.SNAT, Provider: v1.ProviderVirtualRouter},
+		{Name: v1.EIPService, Provider: v1.ProviderVirtualRouter, Needs: []string{v1.SNAT}, Users: EIPsOn, Free: DeleteEIP},
+		{Name: v1.PortForwarding, Provider: v1.ProviderVirtualRouter, Needs: []string{v1.SNAT}, Users: ForwardingsOn, Free: DeletePortForwardingRule},
+		{Name: v1.DHCP, Provider: "Flat"},
+	},
 }
 
 var epoch = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -41,7 +56,9 @@ func named(name string) v1.CreateMeta { return v1.CreateMeta{Name: name} }
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	w := &world{t: t, tx: NewTx(NewView(), epoch)}
+	v := NewView()
+	v.Catalog = catalog
+	w := &world{t: t, tx: NewTx(v, epoch)}
 	z, err := CreateZone(w.tx, v1.CreateZone{CreateMeta: named("zone")})
 	w.zone = must(w, z, err).UUID
 	c, err := CreateCluster(w.tx, v1.CreateCluster{CreateMeta: named("cluster"), ZoneUUID: w.zone})

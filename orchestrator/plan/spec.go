@@ -20,8 +20,19 @@ import (
 type Service interface {
 	// Name is the service's name, such as dhcp.
 	Name() string
+	// Offer is what an L3 network attaches for it, and whose it is.
+	Offer() model.ServiceType
 	// Contribute adds what the service wants of router r.
 	Contribute(v *model.View, r *v1.VirtualRouter, c *agentv1.Content) error
+}
+
+// Offers are what services offer, in their order.
+func Offers(services []Service) []model.ServiceType {
+	all := make([]model.ServiceType, len(services))
+	for i, s := range services {
+		all[i] = s.Offer()
+	}
+	return all
 }
 
 // Content is what the router has to do, by everything the view knows. Equal

@@ -23,6 +23,8 @@ import (
 	v1 "github.com/sluice-nfv/sluice/api/v1"
 	"github.com/sluice-nfv/sluice/orchestrator/agentlink"
 	"github.com/sluice-nfv/sluice/orchestrator/agentlink/agentlinktest"
+	"github.com/sluice-nfv/sluice/orchestrator/hostnet/novlan"
+	"github.com/sluice-nfv/sluice/orchestrator/hostnet/vlan"
 	"github.com/sluice-nfv/sluice/orchestrator/hypervisor"
 	"github.com/sluice-nfv/sluice/orchestrator/model"
 	"github.com/sluice-nfv/sluice/orchestrator/pki"
@@ -209,6 +211,10 @@ func (b *bridges) remove(name string) {
 	b.tell(slices.Collect(maps.Keys(b.have))...)
 }
 
+var services = []plan.Service{dhcp.Service{}, dns.Service{}, snat.Service{}, eip.Service{}, portforwarding.Service{}}
+
+var catalog = model.Catalog{L2Types: []model.L2Type{novlan.Type{}, vlan.Type{}}, Services: plan.Offers(services)}
+
 // site is everything around a Reconciler, which can be closed and made anew.
 type site struct {
 	t        *testing.T
@@ -256,7 +262,7 @@ func newSite(t *testing.T, hosts, guests int) *site {
 	a, err := pki.New(time.Now())
 	must(t, a, err)
 	net := agentlinktest.NewNetwork()
-	s := &site{t: t, store: store.NewMemory(), net: net, pki: a, log: slog.DiscardHandler,
+	s := &site{t: t, store: store.NewMemory(catalog), net: net, pki: a, log: slog.DiscardHandler,
 		agents: &flaky{Link: agentlink.NewOver(a, net.Dial), fails: map[string]error{}, calls: map[string]int{}},
 		l2s:    &bridges{have: map[string]bool{}},
 	}
@@ -318,7 +324,7 @@ func (s *site) start() {
 func (s *site) reconciler() *Reconciler {
 	return New(Config{
 		Store: s.store, Agents: s.agents, L2s: s.l2s, OrchestratorCA: s.pki.OrchestratorTrust(), Log: slog.New(s.log),
-		Services: []plan.Service{dhcp.Service{}, dns.Service{}, snat.Service{}, eip.Service{}, portforwarding.Service{}},
+		Services: services,
 		Open: func(_ context.Context, uri, _ string) (hypervisor.Hypervisor, error) {
 			for i, m := range s.machines {
 				if uri == fmt.Sprintf("qemu+fake://%d/system", i) {

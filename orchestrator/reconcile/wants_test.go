@@ -19,6 +19,8 @@ type counting struct{ calls *int }
 
 func (counting) Name() string { return "counting" }
 
+func (counting) Offer() model.ServiceType { return model.ServiceType{} }
+
 func (s counting) Contribute(v *model.View, r *v1.VirtualRouter, c *agentv1.Content) error {
 	*s.calls++
 	for _, g := range plan.Guests(v, r) {

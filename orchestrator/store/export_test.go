@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"go.etcd.io/etcd/server/v3/embed"
+
+	"github.com/sluice-nfv/sluice/orchestrator/model"
 )
 
 // MemoryBackend is one memory for several stores.
@@ -24,7 +26,7 @@ func (m MemoryBackend) PutRaw(key, value string) {
 
 // Open is a store on it that leaves the memory open when it closes.
 func (m MemoryBackend) Open(ctx context.Context) (*Store, error) {
-	return open(ctx, unowned{m.memory, make(chan struct{})}, slog.New(slog.DiscardHandler))
+	return open(ctx, unowned{m.memory, make(chan struct{})}, model.Catalog{}, slog.New(slog.DiscardHandler))
 }
 
 type unowned struct {
@@ -66,7 +68,7 @@ func StartListening(t *testing.T, configure func(*embed.Config)) {
 
 // OpenLossy is a store whose commits are made while their answers are lost.
 func (m MemoryBackend) OpenLossy(ctx context.Context) (*Store, error) {
-	return open(ctx, lossy{unowned{m.memory, make(chan struct{})}}, slog.New(slog.DiscardHandler))
+	return open(ctx, lossy{unowned{m.memory, make(chan struct{})}}, model.Catalog{}, slog.New(slog.DiscardHandler))
 }
 
 type lossy struct{ unowned }

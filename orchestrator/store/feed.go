@@ -48,6 +48,7 @@ func (s *Store) load(ctx context.Context) error {
 		return fmt.Errorf("read store: it is at revision %d, but %d was seen already: was it restored from a backup? restart the orchestrator", revision, seen)
 	}
 	view := model.NewView()
+	view.Catalog = s.catalog
 	what, err := apply(view, entries)
 	if err != nil {
 		return err

@@ -28,6 +28,8 @@ type Config struct {
 	// Endpoints of an existing etcd >= 3.6. Start it with --max-txn-ops of at
 	// least 4096: a cascading delete is one transaction.
 	Endpoints []string
+	// Catalog is what views offer the rules.
+	Catalog model.Catalog
 	// TLS for Endpoints; nil is plain text.
 	TLS *tls.Config
 	// Log is slog.Default() if nil.
@@ -38,6 +40,7 @@ type Config struct {
 // use.
 type Store struct {
 	backend backend
+	catalog model.Catalog
 	log     *slog.Logger
 	// current is what readers see; only the feeder replaces it.
 	current atomic.Pointer[frame]
@@ -77,21 +80,21 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	return open(ctx, b, c.Log)
+	return open(ctx, b, c.Catalog, c.Log)
 }
 
 // NewMemory is a store that keeps everything in this process, with the same
 // behaviour otherwise. For tests.
-func NewMemory() *Store {
-	s, err := open(context.Background(), newMemory(), slog.Default())
+func NewMemory(c model.Catalog) *Store {
+	s, err := open(context.Background(), newMemory(), c, slog.Default())
 	if err != nil { // an empty one holds nothing that could fail to load
 		panic("store: open memory: " + err.Error())
 	}
 	return s
 }
 
-func open(ctx context.Context, b backend, log *slog.Logger) (*Store, error) {
-	s := &Store{backend: b, log: log, writing: make(chan struct{}, 1), fed: make(chan struct{})}
+func open(ctx context.Context, b backend, c model.Catalog, log *slog.Logger) (*Store, error) {
+	s := &Store{backend: b, catalog: c, log: log, writing: make(chan struct{}, 1), fed: make(chan struct{})}
 	s.running, s.stop = context.WithCancel(context.Background())
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()

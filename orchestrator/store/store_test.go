@@ -39,7 +39,7 @@ func openStore(t *testing.T, c store.Config) *store.Store {
 func TestMemory(t *testing.T) {
 	t.Run("New", func(t *testing.T) {
 		storetest.Run(t, func(t *testing.T, _ int) []*store.Store {
-			return []*store.Store{closeAfter(t, store.NewMemory())}
+			return []*store.Store{closeAfter(t, store.NewMemory(model.Catalog{}))}
 		}, false)
 	})
 	t.Run("Shared", func(t *testing.T) {

@@ -23,6 +23,11 @@ type Service struct{}
 // Name is dhcp.
 func (Service) Name() string { return "dhcp" }
 
+// Offer is DHCP by the virtual router.
+func (Service) Offer() model.ServiceType {
+	return model.ServiceType{Name: v1.DHCP, Provider: v1.ProviderVirtualRouter}
+}
+
 // Contribute adds the guest network with a binding for each running guest.
 func (Service) Contribute(v *model.View, r *v1.VirtualRouter, c *agentv1.Content) error {
 	nic, ok := r.NicWithRole(string(agentv1.RoleGuest))

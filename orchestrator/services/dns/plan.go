@@ -19,6 +19,11 @@ type Service struct{}
 // Name is dns.
 func (Service) Name() string { return "dns" }
 
+// Offer is DNS by the virtual router.
+func (Service) Offer() model.ServiceType {
+	return model.ServiceType{Name: v1.DNS, Provider: v1.ProviderVirtualRouter}
+}
+
 // Contribute adds the guest network's zone and upstreams.
 func (Service) Contribute(v *model.View, r *v1.VirtualRouter, c *agentv1.Content) error {
 	nic, ok := r.NicWithRole(string(agentv1.RoleGuest))

@@ -17,6 +17,14 @@ type Service struct{}
 // Name is eip.
 func (Service) Name() string { return "eip" }
 
+// Offer is EIP by the virtual router.
+func (Service) Offer() model.ServiceType {
+	return model.ServiceType{
+		Name: v1.EIPService, Provider: v1.ProviderVirtualRouter, Needs: []string{v1.SNAT},
+		Users: model.EIPsOn, Free: model.DeleteEIP,
+	}
+}
+
 // Contribute adds the enabled EIPs attached to running guests, oldest first
 // for each guest: outbound traffic uses the oldest.
 func (Service) Contribute(v *model.View, r *v1.VirtualRouter, c *agentv1.Content) error {

@@ -19,6 +19,14 @@ type Service struct{}
 // Name is port-forwarding.
 func (Service) Name() string { return "port-forwarding" }
 
+// Offer is PortForwarding by the virtual router.
+func (Service) Offer() model.ServiceType {
+	return model.ServiceType{
+		Name: v1.PortForwarding, Provider: v1.ProviderVirtualRouter, Needs: []string{v1.SNAT},
+		Users: model.ForwardingsOn, Free: model.DeletePortForwardingRule,
+	}
+}
+
 // Contribute adds the enabled rules attached to running guests.
 func (Service) Contribute(v *model.View, r *v1.VirtualRouter, c *agentv1.Content) error {
 	guest, hasGuest := r.NicWithRole(string(agentv1.RoleGuest))

@@ -20,6 +20,11 @@ type Service struct{}
 // Name is snat.
 func (Service) Name() string { return "snat" }
 
+// Offer is SNAT by the virtual router.
+func (Service) Offer() model.ServiceType {
+	return model.ServiceType{Name: v1.SNAT, Provider: v1.ProviderVirtualRouter}
+}
+
 // Contribute adds one rule: guest CIDR to the router's public address.
 func (Service) Contribute(v *model.View, r *v1.VirtualRouter, c *agentv1.Content) error {
 	guest, hasGuest := r.NicWithRole(string(agentv1.RoleGuest))

@@ -1,4 +1,4 @@
-package novlan
+package bridge
 
 import (
 	"errors"
