@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"time"
 
@@ -17,9 +18,11 @@ const followPause = time.Second
 
 // follow lists a noun and then tells each change until it is interrupted. The
 // stream is open before the list is read, so that nothing is missed between
-// both; what happened then is told twice.
-func (s *session) follow(ctx context.Context, n *noun) error {
+// both; what happened then is told twice. With filters, an object that is no
+// longer among those that match is told as gone.
+func (s *session) follow(ctx context.Context, n *noun, query url.Values) error {
 	last := ""
+	matching := map[string]bool{}
 	for {
 		err := s.api.Events(ctx, url.Values{"kind": {n.path}}, last, func(e client.Event) error {
 			known := last != "" && e.What != v1.EventReset
@@ -27,7 +30,12 @@ func (s *session) follow(ctx context.Context, n *noun) error {
 				last = e.ID
 			}
 			if !known {
-				return s.listNow(ctx, n)
+				return s.listNow(ctx, n, query, matching)
+			}
+			if len(query) > 0 {
+				if err := s.sift(ctx, n, query, matching, &e); err != nil {
+					return err
+				}
 			}
 			return s.tell(n, e)
 		})
@@ -48,10 +56,45 @@ func (s *session) follow(ctx context.Context, n *noun) error {
 	}
 }
 
-func (s *session) listNow(ctx context.Context, n *noun) error {
-	items, err := client.List[object](ctx, s.api, "/v1/"+n.path, nil)
+// sift makes of an event what it means to those who filter: nothing, or that
+// the object came or went. The server says whether it matches.
+func (s *session) sift(ctx context.Context, n *noun, query url.Values, matching map[string]bool, e *client.Event) error {
+	if e.UUID == "" {
+		return nil
+	}
+	matches := false
+	if e.What != v1.EventDeleted {
+		query = maps.Clone(query)
+		query.Set("uuid", e.UUID)
+		found, err := client.List[object](ctx, s.api, "/v1/"+n.path, query)
+		if err != nil {
+			return err
+		}
+		matches = len(found) > 0
+	}
+	was := matching[e.UUID]
+	switch {
+	case matches && !was:
+		e.What = v1.EventCreated
+	case !matches && was:
+		e.What, e.Resource = v1.EventDeleted, nil
+	case !matches:
+		e.What = ""
+	}
+	if matching[e.UUID] = matches; !matches {
+		delete(matching, e.UUID)
+	}
+	return nil
+}
+
+func (s *session) listNow(ctx context.Context, n *noun, query url.Values, matching map[string]bool) error {
+	items, err := client.List[object](ctx, s.api, "/v1/"+n.path, maps.Clone(query))
 	if err != nil {
 		return err
+	}
+	clear(matching)
+	for _, o := range items {
+		matching[fmt.Sprint(o["uuid"])] = true
 	}
 	if s.output != "json" {
 		return s.print(n, items, false)

@@ -10,6 +10,7 @@ type noun struct {
 	path    string   // plural, as in URLs
 	short   string   // one line of help
 	columns []string // of the table: JSON fields; a/b goes into objects
+	wide    []string // the further ones of -o wide
 	fields  []field  // of create
 	actions []string // of POST .../actions
 	// derived: the server makes these by itself, there is no create.
@@ -59,9 +60,9 @@ var extraWords = map[string][]string{
 }
 
 var nouns = []noun{
-	{name: "zone", path: "zones", short: "parent of everything else", columns: []string{"name", "uuid", "state"}, example: "create demo"},
+	{name: "zone", path: "zones", short: "parent of everything else", columns: []string{"name", "state"}, wide: []string{"description", "createDate"}, example: "create demo"},
 	{
-		name: "cluster", path: "clusters", short: "group of like hosts", columns: []string{"name", "uuid", "zoneUuid", "hypervisorType", "state"},
+		name: "cluster", path: "clusters", short: "group of like hosts", columns: []string{"name", "zoneUuid", "hypervisorType", "state"}, wide: []string{"description"},
 		example: "create demo --zone demo",
 		fields: []field{
 			{"zone", "zoneUuid", "zone", text, "zone that it belongs to", true},
@@ -69,7 +70,7 @@ var nouns = []noun{
 		},
 	},
 	{
-		name: "host", path: "hosts", short: "hypervisor", columns: []string{"name", "uuid", "clusterUuid", "state", "status", "virtType", "cpuNum", "memorySize"},
+		name: "host", path: "hosts", short: "hypervisor", columns: []string{"name", "clusterUuid", "state", "status", "virtType", "cpuNum", "memorySize"}, wide: []string{"libvirtUri", "agentUrl"},
 		example: "create this-machine --cluster demo",
 		fields: []field{
 			{"cluster", "clusterUuid", "cluster", text, "cluster that it belongs to", true},
@@ -77,7 +78,7 @@ var nouns = []noun{
 		},
 	},
 	{
-		name: "l2-network", path: "l2-networks", short: "broadcast domain", columns: []string{"name", "uuid", "type", "physicalInterface", "realizations/bridge"},
+		name: "l2-network", path: "l2-networks", short: "broadcast domain", columns: []string{"name", "zoneUuid", "type", "physicalInterface", "vlan", "attachedClusterUuids"}, wide: []string{"realizations/bridge"},
 		example: "create tenant --zone demo --physical-interface eth1 --cluster demo",
 		fields: []field{
 			{"zone", "zoneUuid", "zone", text, "zone that it belongs to", true},
@@ -87,7 +88,7 @@ var nouns = []noun{
 		},
 	},
 	{
-		name: "l3-network", path: "l3-networks", short: "subnet with services", columns: []string{"name", "uuid", "category", "ipRanges/networkCidr", "dns", "networkServices"},
+		name: "l3-network", path: "l3-networks", short: "subnet with services", columns: []string{"name", "l2NetworkUuid", "category", "ipRanges/networkCidr", "dns", "networkServices"}, wide: []string{"state", "mtu", "dnsDomain", "routerInterfaceIp", "hostRoutes"},
 		example: "create guest --l2 tenant --cidr 192.168.10.0/24 --dns 1.1.1.1 --service dhcp,dns,snat",
 		fields: []field{
 			{"l2", "l2NetworkUuid", "l2-network", text, "L2 network that it is on", true},
@@ -101,7 +102,7 @@ var nouns = []noun{
 	{
 		name: "ip-range", path: "ip-ranges", short: "range of an L3 network's addresses",
 		example: "create more --l3 guest --start 192.168.10.100 --end 192.168.10.120 --netmask 255.255.255.0 --gateway 192.168.10.1",
-		columns: []string{"name", "uuid", "l3NetworkUuid", "startIp", "endIp", "gateway"},
+		columns: []string{"name", "l3NetworkUuid", "startIp", "endIp", "gateway"}, wide: []string{"netmask", "networkCidr"},
 		fields: []field{
 			{"l3", "l3NetworkUuid", "l3-network", text, "L3 network that it belongs to", true},
 			{"cidr", "networkCidr", "", text, "whole network; else say start, end, netmask and gateway", false},
@@ -112,7 +113,7 @@ var nouns = []noun{
 		},
 	},
 	{
-		name: "image", path: "images", short: "router template", columns: []string{"name", "uuid", "format", "version", "source"},
+		name: "image", path: "images", short: "router template", columns: []string{"name", "format", "version", "source"}, wide: []string{"state"},
 		example: "create router --source /var/cache/sluice/image",
 		fields: []field{
 			{"source", "source", "", text, "folder made by `sluice-image build`, absolute", true},
@@ -120,7 +121,7 @@ var nouns = []noun{
 		},
 	},
 	{
-		name: "virtual-router-offering", path: "virtual-router-offerings", short: "how routers are made", columns: []string{"name", "uuid", "cpuNum", "memorySize", "isDefault", "state"},
+		name: "virtual-router-offering", path: "virtual-router-offerings", short: "how routers are made", columns: []string{"name", "zoneUuid", "cpuNum", "memorySize", "publicNetworkUuid", "isDefault", "state"}, wide: []string{"managementNetworkUuid", "imageUuid"},
 		example: "create small --zone demo --management-network management --public-network public --image router",
 		actions: []string{"make-default"},
 		fields: []field{
@@ -134,20 +135,20 @@ var nouns = []noun{
 		},
 	},
 	{
-		name: "virtual-router", path: "virtual-routers", short: "router of a guest network (made by itself)", columns: []string{"name", "uuid", "state", "status", "appliedGeneration", "nics/ip"}, derived: true,
+		name: "virtual-router", path: "virtual-routers", short: "router of a guest network (made by itself)", columns: []string{"name", "l3NetworkUuid", "state", "status", "appliedGeneration", "nics/ip"}, wide: []string{"hostUuid", "virtualRouterOfferingUuid", "cpuNum", "memorySize", "nics/mac", "agentVersion"}, derived: true,
 		actions: []string{"start", "stop", "reboot", "reconnect", "rebuild"},
 	},
 	{
-		name: "vm-instance", path: "vm-instances", short: "tenant's virtual machine", columns: []string{"name", "uuid", "hostname", "state", "nics/ip", "nics/mac"},
+		name: "vm-instance", path: "vm-instances", short: "tenant's virtual machine", columns: []string{"name", "hostname", "state", "nics/l3NetworkUuid", "nics/ip", "nics/mac"}, wide: []string{"hostUuid"},
 		example: "create web --hostname web --nic guest",
 		fields: []field{
 			{"hostname", "hostname", "", text, "host name given by DHCP and DNS", false},
 		},
 		actions: []string{"start", "stop", "reboot"},
 	},
-	{name: "vm-nic", path: "vm-nics", short: "network card of a VM; the name of a VM stands for its default one", derived: true, columns: []string{"uuid", "vmInstanceUuid", "l3NetworkUuid", "ip", "mac", "isDefault"}},
+	{name: "vm-nic", path: "vm-nics", short: "network card of a VM; the name of a VM stands for its default one", derived: true, columns: []string{"vmInstanceUuid", "l3NetworkUuid", "ip", "mac", "isDefault"}, wide: []string{"deviceId", "dhcpOptions"}},
 	{
-		name: "vip", path: "vips", short: "address of a public L3 network", columns: []string{"name", "uuid", "ip", "useFor", "system"},
+		name: "vip", path: "vips", short: "address of a public L3 network", columns: []string{"name", "l3NetworkUuid", "ip", "useFor", "system"}, wide: []string{"virtualRouterUuid", "state"},
 		example: "create web-address --l3 public",
 		fields: []field{
 			{"l3", "l3NetworkUuid", "l3-network", text, "public L3 network", true},
@@ -155,7 +156,7 @@ var nouns = []noun{
 		},
 	},
 	{
-		name: "eip", path: "eips", short: "elastic IP: a VIP mapped to a VM, 1:1", columns: []string{"name", "uuid", "vipIp", "guestIp", "state"},
+		name: "eip", path: "eips", short: "elastic IP: a VIP mapped to a VM, 1:1", columns: []string{"name", "vipUuid", "vipIp", "vmNicUuid", "guestIp", "state"}, wide: []string{"description"},
 		example: "create web --vip web-address --vm web",
 		fields: []field{
 			{"vip", "vipUuid", "vip", text, "VIP to map", true},
@@ -163,7 +164,7 @@ var nouns = []noun{
 		},
 	},
 	{
-		name: "port-forwarding-rule", path: "port-forwarding-rules", short: "ports of a VIP mapped to a VM", columns: []string{"name", "uuid", "protocolType", "vipIp", "vipPortStart", "vipPortEnd", "guestIp", "privatePortStart"},
+		name: "port-forwarding-rule", path: "port-forwarding-rules", short: "ports of a VIP mapped to a VM", columns: []string{"name", "protocolType", "vipIp", "vipPortStart", "vipPortEnd", "vmNicUuid", "guestIp", "privatePortStart"}, wide: []string{"vipUuid", "privatePortEnd", "allowedCidr", "state"},
 		example: "create web-http --vip web-address --protocol TCP --vip-port 8080 --private-port 80 --vm web",
 		fields: []field{
 			{"vip", "vipUuid", "vip", text, "VIP whose ports are forwarded", true},

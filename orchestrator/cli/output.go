@@ -33,7 +33,14 @@ func (s *session) print(n *noun, items []object, single bool) error {
 	if single && len(items) == 1 {
 		return details(s.out, items[0])
 	}
-	return table(s.out, n.columns, items)
+	columns := n.columns
+	if s.wide {
+		columns = slices.Concat(columns, n.wide, []string{"uuid"})
+	}
+	if s.api != nil {
+		items = s.named(columns, items)
+	}
+	return table(s.out, columns, items)
 }
 
 func nameOrUUID(o object) string {
@@ -148,7 +155,7 @@ func table(to io.Writer, columns []string, items []object) error {
 	}
 	heads := make([]string, len(columns))
 	for i, c := range columns {
-		heads[i] = strings.ToUpper(strings.ReplaceAll(c, "/", "."))
+		heads[i] = head(c)
 	}
 	return grid(to, heads, rows)
 }

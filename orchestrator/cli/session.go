@@ -23,6 +23,7 @@ const DefaultServer = "unix:///run/sluice/sluice.sock"
 type session struct {
 	server, tokenFile, caFile string
 	output                    string
+	wide                      bool // tables have all columns
 	api                       *client.Client
 	out                       io.Writer
 	err                       io.Writer
@@ -34,7 +35,7 @@ type session struct {
 // the server says, also fields that it does not know.
 type object = map[string]any
 
-var outputs = []string{"table", "json", "yaml", "name"}
+var outputs = []string{"table", "wide", "json", "yaml", "name"}
 
 func (s *session) bind(root *cobra.Command) {
 	f := root.PersistentFlags()
@@ -43,7 +44,7 @@ func (s *session) bind(root *cobra.Command) {
 	f.StringVar(&s.caFile, "ca-file", "", "CA that signed the server's certificate, PEM (SLUICE_CA_FILE)")
 	Configurable(f)
 	f.String("config", DefaultConfig, "file with what flags and SLUICE_ variables leave open (SLUICE_CONFIG)")
-	f.StringVarP(&s.output, "output", "o", "table", "table, json, yaml or name")
+	f.StringVarP(&s.output, "output", "o", "table", "table, wide, json, yaml or name")
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(outputs, cobra.ShellCompDirectiveNoFileComp)) // fails for unknown flags
 }
 
@@ -53,7 +54,10 @@ func (s *session) open(cmd *cobra.Command) error {
 		return err
 	}
 	if !slices.Contains(outputs, s.output) {
-		return usagef("--output %q: want table, json, yaml or name", s.output)
+		return usagef("--output %q: want table, wide, json, yaml or name", s.output)
+	}
+	if s.output == "wide" {
+		s.output, s.wide = "table", true
 	}
 	token := ""
 	if s.tokenFile != "" {

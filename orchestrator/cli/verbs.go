@@ -57,9 +57,6 @@ func (s *session) listCommand(n *noun) *cobra.Command {
 		Use: "list", Short: "list all, or those that match", Args: cobra.NoArgs,
 		Example: "  sluice " + n.name + " list\n  sluice " + n.name + " list --filter name~=web -o json\n  sluice " + n.name + " list --watch",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if follow && len(filters) > 0 {
-				return usagef("%s: --watch shows every change; leave out --filter", cmd.CommandPath())
-			}
 			query := url.Values{}
 			for _, f := range filters {
 				key, value, ok := strings.Cut(f, "=")
@@ -72,7 +69,7 @@ func (s *session) listCommand(n *noun) *cobra.Command {
 				return err
 			}
 			if follow {
-				return s.follow(cmd.Context(), n)
+				return s.follow(cmd.Context(), n, query)
 			}
 			items, err := client.List[object](cmd.Context(), s.api, "/v1/"+n.path, query)
 			if err != nil {
