@@ -102,7 +102,7 @@ func Run(ctx context.Context, c Config) error {
 	})
 	r.Start()
 	defer r.Close()
-	api := httpapi.New(httpapi.Config{Store: s, Effects: r, Services: routes, Version: c.Version, Log: c.Log})
+	api := httpapi.New(httpapi.Config{Store: s, Effects: r, Services: routes, Planners: services, Version: c.Version, Log: c.Log})
 	where, err := listen(c, authority)
 	if err != nil {
 		return err

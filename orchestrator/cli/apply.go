@@ -5,20 +5,24 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	v1 "github.com/sluice-nfv/sluice/api/v1"
 )
 
 // applying is one run of apply.
 type applying struct {
 	*session
-	dryRun bool
-	wait   string // for each VM's network
+	wait string // for each VM's network
 	// changing: a dry run would have changed something by now.
 	changing bool
+	// would is what the server says would come of the entry at hand.
+	would v1.Plan
 }
 
 func (s *session) applyCommand() *cobra.Command {
@@ -111,7 +115,8 @@ func readFile(in io.Reader, file string) ([]byte, error) {
 
 // entry makes or aligns one object and prints one line.
 func (a *applying) entry(ctx context.Context, e entry) error {
-	began := time.Now()
+	began, settled := time.Now(), !a.changing
+	a.would = v1.Plan{}
 	o, made, err := a.ensure(ctx, e)
 	if err != nil {
 		return err
@@ -124,6 +129,11 @@ func (a *applying) entry(ctx context.Context, e entry) error {
 	for i, change := range steps {
 		changes = append(changes, change.what)
 		if a.dryRun {
+			if settled && !made && i == 0 && !refersToPlanned(change) {
+				if a.would, err = a.wouldDo(ctx, change.method, change.path, change.body); err != nil {
+					return err
+				}
+			}
 			continue
 		}
 		err := a.watch(ctx, a.stages(e.noun, fmt.Sprint(o["uuid"])), func() error { return a.run(ctx, steps[i:i+1]) })
@@ -131,11 +141,11 @@ func (a *applying) entry(ctx context.Context, e entry) error {
 			return err
 		}
 	}
-	a.line(e, made, changes, time.Since(began))
+	a.line(ctx, e, made, changes, time.Since(began))
 	return nil
 }
 
-func (a *applying) line(e entry, made bool, changes []string, took time.Duration) {
+func (a *applying) line(ctx context.Context, e entry, made bool, changes []string, took time.Duration) {
 	sign := "="
 	switch {
 	case made:
@@ -151,6 +161,9 @@ func (a *applying) line(e entry, made bool, changes []string, took time.Duration
 		line += fmt.Sprintf(" (%.1fs)", took.Seconds())
 	}
 	fmt.Fprintln(a.out, clean(line))
+	for _, line := range a.planLines(ctx, a.would) {
+		fmt.Fprintln(a.out, "    "+line)
+	}
 }
 
 // ensure is the object that an entry is about, made if it was missing.
@@ -197,5 +210,11 @@ func (a *applying) plan(ctx context.Context, e entry) (object, error) {
 	if a.changing || e.noun.name == "ip-range" || strings.Contains(cell(body), plannedUUID) {
 		return o, nil
 	}
-	return o, a.api.Do(ctx, http.MethodPost, "/v1/"+e.noun.path+"?dryRun=true", body, nil)
+	a.would, err = a.wouldDo(ctx, http.MethodPost, "/v1/"+e.noun.path, body)
+	return o, err
+}
+
+// refersToPlanned reports that a step is about an object that is not there yet.
+func refersToPlanned(st step) bool {
+	return strings.Contains(st.path, url.PathEscape(plannedUUID)) || strings.Contains(cell(asAnswered(st.body)), plannedUUID)
 }

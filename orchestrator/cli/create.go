@@ -38,6 +38,10 @@ func (s *session) createCommand(n *noun) *cobra.Command {
 			if err := s.open(cmd); err != nil {
 				return err
 			}
+			if s.dryRun {
+				s.planned = map[string]bool{}
+				return (&applying{session: s}).entry(cmd.Context(), e)
+			}
 			o, err := s.make(cmd.Context(), e)
 			if err != nil {
 				return err

@@ -123,6 +123,9 @@ func (s *session) addRangeCommand(n *noun) *cobra.Command {
 			for key, value := range map[string]string{"networkCidr": cidr, "gateway": gateway, "startIp": start, "endIp": end, "netmask": mask} {
 				put(body, key, value)
 			}
+			if s.dryRun {
+				return s.preview(cmd.Context(), http.MethodPost, path+"/ip-ranges", body)
+			}
 			var got struct {
 				Items []object `json:"items"`
 			}

@@ -27,6 +27,8 @@ type session struct {
 	api                       *client.Client
 	out                       io.Writer
 	err                       io.Writer
+	// dryRun: what changes something only shows what would come of it.
+	dryRun bool
 	// planned are objects that a dry run would have made, by noun/name.
 	planned map[string]bool
 }

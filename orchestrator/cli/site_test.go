@@ -126,6 +126,9 @@ func (w *world) WaitRouter(ctx context.Context, uuid string) error {
 		return err
 	}
 	return w.change(ctx, uuid, func(r *v1.VirtualRouter) {
+		for h := range model.List[v1.Host](w.store.View()) {
+			r.HostUUID = h.UUID
+		}
 		r.State, r.Status, r.BootID, r.AgentVersion = v1.StateRunning, v1.Connected, "boot-1", "1.0"
 		if hash := content.Hash(); hash != r.DesiredHash {
 			r.DesiredHash, r.DesiredGeneration = hash, r.DesiredGeneration+1

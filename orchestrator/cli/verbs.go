@@ -31,6 +31,7 @@ func (s *session) nounCommand(n *noun) *cobra.Command {
 	if n.example != "" {
 		cmd.Example = "  sluice " + n.name + " " + n.example
 	}
+	cmd.PersistentFlags().BoolVar(&s.dryRun, "dry-run", false, "of what changes something: check everything, show what would come of it, and do nothing")
 	cmd.AddCommand(s.listCommand(n), s.showCommand(n), s.updateCommand(n), s.deleteCommand(n))
 	if !n.derived {
 		cmd.AddCommand(s.createCommand(n))
@@ -130,6 +131,10 @@ func (s *session) deleteCommand(n *noun) *cobra.Command {
 			var errs []error
 			for _, arg := range args {
 				path, err := s.pathOf(cmd, n, arg)
+				if err == nil && s.dryRun {
+					errs = append(errs, s.preview(cmd.Context(), http.MethodDelete, path, nil))
+					continue
+				}
 				if err == nil {
 					err = s.api.Do(cmd.Context(), http.MethodDelete, path+n.settled(), nil, nil)
 				}
@@ -155,6 +160,9 @@ func (s *session) actionCommand(n *noun, action string) *cobra.Command {
 			path, err := s.pathOf(cmd, n, args[0])
 			if err != nil {
 				return err
+			}
+			if s.dryRun {
+				return s.preview(cmd.Context(), http.MethodPost, path+"/actions", object{"action": action})
 			}
 			id := path[strings.LastIndex(path, "/")+1:]
 			if wait != "" {
@@ -186,6 +194,9 @@ func (s *session) actionCommand(n *noun, action string) *cobra.Command {
 // call makes one call on an object, or on what is below it, and prints the
 // object as it is then.
 func (s *session) call(cmd *cobra.Command, n *noun, method, path string, body any) error {
+	if s.dryRun && method != http.MethodGet {
+		return s.preview(cmd.Context(), method, path, body)
+	}
 	var o object
 	if err := s.api.Do(cmd.Context(), method, path, body, &o); err != nil {
 		return err

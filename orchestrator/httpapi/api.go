@@ -22,6 +22,7 @@ import (
 
 	"github.com/sluice-nfv/sluice/api/agentv1"
 	v1 "github.com/sluice-nfv/sluice/api/v1"
+	"github.com/sluice-nfv/sluice/orchestrator/plan"
 	"github.com/sluice-nfv/sluice/orchestrator/store"
 )
 
@@ -69,6 +70,8 @@ type Config struct {
 	Effects Effects
 	// Services add their routes, in this order.
 	Services []func(*API)
+	// Planners plan routers for dry runs.
+	Planners []plan.Service
 	// Version of the orchestrator, for /version.
 	Version string
 	// Metrics is where /metrics gathers and the API's own are registered; a
@@ -80,12 +83,13 @@ type Config struct {
 
 // API is the routes on one engine.
 type API struct {
-	store   *store.Store
-	effects Effects
-	log     *slog.Logger
-	version string
-	metrics *prometheus.Registry
-	news    *newsroom
+	store    *store.Store
+	effects  Effects
+	planners []plan.Service
+	log      *slog.Logger
+	version  string
+	metrics  *prometheus.Registry
+	news     *newsroom
 	// now is time.Now but in tests of what expires.
 	now func() time.Time
 	// answerPatience is how long a call waits for another with its
@@ -106,7 +110,7 @@ func New(c Config) *API {
 	if c.Metrics == nil {
 		c.Metrics = prometheus.NewRegistry()
 	}
-	a := &API{store: c.Store, effects: c.Effects, log: c.Log, version: c.Version, metrics: c.Metrics, news: newNewsroom(defaultLimits), now: time.Now, answerPatience: 30 * time.Second}
+	a := &API{store: c.Store, effects: c.Effects, planners: c.Planners, log: c.Log, version: c.Version, metrics: c.Metrics, news: newNewsroom(defaultLimits), now: time.Now, answerPatience: 30 * time.Second}
 	a.engine = a.newEngine()
 	a.huma = humagin.New(a.engine, humaConfig())
 	a.document = sync.OnceValue(a.describe)

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -15,7 +16,7 @@ import (
 
 // DryRun is embedded by what changes something.
 type DryRun struct {
-	DryRun bool `query:"dryRun" doc:"Check everything and answer what would come of it, but do nothing"`
+	DryRun bool `query:"dryRun" doc:"Check everything, do nothing, and answer a plan: what would come of it"`
 }
 
 func (d *DryRun) dry() bool { return d.DryRun }
@@ -75,14 +76,14 @@ func await(ctx context.Context, patience time.Duration, wait func(context.Contex
 // settled makes a change and then waits, if the caller asked for it, until what
 // was stored holds for packets too. A wait that is no duration is refused
 // before anything is done.
-func settled[O any](ctx context.Context, a *API, dry bool, w Wait, change func() (*O, error)) (*O, error) {
+func settled[O any](ctx context.Context, a *API, w Wait, change func() (*O, error)) (*O, error) {
 	patience, err := w.patience(0)
 	if err != nil {
 		return nil, err
 	}
 	done, err := change()
-	if err != nil || dry {
-		return done, err
+	if err != nil {
+		return nil, err
 	}
 	return done, await(ctx, patience, a.effects.Settle)
 }
@@ -118,14 +119,6 @@ func (c *Call) matches(tx *model.Tx, kind model.Kind) error {
 		"%s %s is at revision %s, not %s: somebody changed it; read it again", kind.Noun(), c.UUID, have, shorten(c.IfMatch)).On(c.UUID)
 }
 
-// run commits what a rule writes, or only tries it.
-func (a *API) run(ctx context.Context, dry bool, rule func(*model.Tx) error) (*model.View, error) {
-	if dry {
-		return a.store.DryRun(rule)
-	}
-	return a.store.Update(ctx, rule)
-}
-
 // one is the answer with a resource as a view shows it, or 404.
 func one[T any, P model.Resources[T]](v *model.View, uuid string) (*One[T], error) {
 	r := model.Get[T, P](v, uuid)
@@ -156,12 +149,20 @@ func operation(id, method, path, summary string) huma.Operation {
 // Handle registers a route whose errors go through the mapper. The other
 // registrars are built on it.
 func Handle[I, O any](a *API, op huma.Operation, handler func(context.Context, *I) (*O, error)) {
+	op.Responses = map[string]*huma.Response{}
 	huma.Register(a.huma, op, func(ctx context.Context, in *I) (*O, error) {
 		chooseUUID(ctx, in)
 		out, err := handler(ctx, in)
-		if err != nil {
+		var would *planned
+		switch {
+		case errors.As(err, &would):
+			return nil, would
+		case err != nil:
 			return nil, a.problem(ctx, err)
 		}
 		return out, nil
 	})
+	if _, can := any(new(I)).(interface{ dry() bool }); can {
+		documentPlan(a.huma, &op)
+	}
 }

@@ -46,7 +46,7 @@ func (a *API) actOnVM(ctx context.Context, in *action) (*One[v1.VMInstance], err
 		_, err := model.VMAction(tx, in.UUID, in.Body.Action)
 		return err
 	})
-	if err != nil || in.dry() || in.Body.Action == "stop" {
+	if err != nil || in.Body.Action == "stop" {
 		return done, err
 	}
 	if err := await(ctx, patience, func(ctx context.Context) error { return a.effects.WaitVM(ctx, in.UUID) }); err != nil {

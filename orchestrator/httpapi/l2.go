@@ -25,7 +25,7 @@ func (a *API) l2Networks() {
 }
 
 func (a *API) attachL2(ctx context.Context, in *clusterCall) (*One[v1.L2Network], error) {
-	rule := func(tx *model.Tx) error { return model.CheckAttachL2(tx.View, in.UUID, in.Cluster) }
+	rule := func(tx *model.Tx) error { return model.AttachL2(tx, in.UUID, in.Cluster, nil) }
 	err := a.effect(ctx, &in.Call, model.L2Networks, rule, func(ctx context.Context) error {
 		return a.effects.AttachL2(ctx, in.UUID, in.Cluster)
 	})
@@ -56,13 +56,17 @@ const effectTimeout = 2 * time.Minute
 // a dry run does, and then has the effect done. The effect goes on when the
 // caller hangs up: half of it would be worse than all or nothing.
 func (a *API) effect(ctx context.Context, call *Call, kind model.Kind, rule func(*model.Tx) error, do func(context.Context) error) error {
-	_, err := a.store.DryRun(func(tx *model.Tx) error {
+	tried := func(tx *model.Tx) error {
 		if err := call.matches(tx, kind); err != nil {
 			return err
 		}
 		return rule(tx)
-	})
-	if err != nil || call.dry() {
+	}
+	if call.dry() {
+		_, err := a.run(ctx, true, tried)
+		return err
+	}
+	if _, err := a.store.DryRun(tried); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), effectTimeout)

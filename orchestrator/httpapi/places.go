@@ -32,8 +32,8 @@ func (a *API) places() {
 			return nil, err
 		}
 		made, err := create(ctx, a, in.dry(), func(tx *model.Tx) (*v1.Host, error) { return model.CreateHost(tx, in.Body) })
-		if err != nil || in.dry() {
-			return made, err
+		if err != nil {
+			return nil, err
 		}
 		uuid := made.Body.UUID
 		if err := await(ctx, patience, func(ctx context.Context) error { return a.effects.WaitHost(ctx, uuid) }); err != nil {

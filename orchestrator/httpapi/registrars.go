@@ -75,7 +75,7 @@ func Create[T any, P model.Resources[T], C any](a *API, rule func(*model.Tx, C) 
 		Body C
 	}
 	Handle(a, createOperation[T, P](), func(ctx context.Context, in *input) (*One[T], error) {
-		return settled(ctx, a, in.dry(), in.Wait, func() (*One[T], error) {
+		return settled(ctx, a, in.Wait, func() (*One[T], error) {
 			return create(ctx, a, in.dry(), func(tx *model.Tx) (P, error) { return rule(tx, in.Body) })
 		})
 	})
@@ -121,7 +121,7 @@ func Change[T any, P model.Resources[T], I any, PI caller[I]](a *API, id, method
 	op.DefaultStatus = http.StatusOK
 	Handle(a, op, func(ctx context.Context, in *I) (*One[T], error) {
 		call := PI(in).call()
-		return settled(ctx, a, call.dry(), call.Wait, func() (*One[T], error) {
+		return settled(ctx, a, call.Wait, func() (*One[T], error) {
 			return change[T, P](ctx, a, call, func(tx *model.Tx) error { return rule(tx, in) })
 		})
 	})
@@ -139,7 +139,7 @@ func change[T any, P model.Resources[T]](ctx context.Context, a *API, call *Call
 func Remove[T any, P model.Resources[T], I any, PI caller[I]](a *API, id, path, summary string, rule func(*model.Tx, *I) error) {
 	Handle(a, operation(id, http.MethodDelete, path, summary), func(ctx context.Context, in *I) (*Nothing, error) {
 		call := PI(in).call()
-		return settled(ctx, a, call.dry(), call.Wait, func() (*Nothing, error) {
+		return settled(ctx, a, call.Wait, func() (*Nothing, error) {
 			_, err := a.run(ctx, call.dry(), guarded[T, P](call, func(tx *model.Tx) error { return rule(tx, in) }))
 			return nil, err
 		})

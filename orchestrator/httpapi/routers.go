@@ -57,7 +57,7 @@ func (a *API) routers() {
 				_, err := model.RouterAction(tx, in.UUID, in.Body.Action)
 				return err
 			})
-			if err != nil || in.dry() || patience == 0 {
+			if err != nil || patience == 0 {
 				return done, err
 			}
 			if err := await(ctx, patience, func(ctx context.Context) error { return a.effects.WaitRouter(ctx, in.UUID) }); err != nil {

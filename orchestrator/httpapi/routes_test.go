@@ -85,7 +85,7 @@ func forgetRouters(t *testing.T, s *site) {
 func TestCreateAnswers(t *testing.T) {
 	s := newSite(t)
 	const mine = "0199d1a0-7b1c-7d57-b1a5-9f3c6d1c2e4f"
-	if dry := s.ok("POST", "/v1/zones?dryRun=true", object{"uuid": mine, "name": "z"}); dry.str("uuid") != mine {
+	if dry := s.ok("POST", "/v1/zones?dryRun=true", object{"uuid": mine, "name": "z"}); dry.header.Get("Content-Type") != v1.PlanType || !strings.Contains(dry.raw, mine) {
 		t.Errorf("dry run: %s", dry.raw)
 	}
 	s.refused(404, "not-found", "GET", "/v1/zones/"+mine, nil)
@@ -103,7 +103,7 @@ func TestHostWaits(t *testing.T) {
 	zone := s.create("/v1/zones", object{"name": "z"})
 	cluster := s.create("/v1/clusters", object{"name": "c", "zoneUuid": zone})
 	body := object{"name": "h", "clusterUuid": cluster}
-	if dry := s.ok("POST", "/v1/hosts?wait=5s&dryRun=true", body); dry.str("status") != v1.Connecting || s.world.waits.Load() != 0 {
+	if dry := s.ok("POST", "/v1/hosts?wait=5s&dryRun=true", body); !strings.Contains(dry.raw, `"status":"Connecting"`) || s.world.waits.Load() != 0 {
 		t.Errorf("dry run: %s", dry.raw)
 	}
 	made := s.ok("POST", "/v1/hosts", body)

@@ -1,0 +1,58 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"reflect"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	v1 "github.com/sluice-nfv/sluice/api/v1"
+	"github.com/sluice-nfv/sluice/orchestrator/model"
+	"github.com/sluice-nfv/sluice/orchestrator/plan"
+)
+
+// planned ends a dry run. It travels as an error, the way of a refusal: so no
+// effect and no wait that comes after the rule is ever reached.
+type planned v1.Plan
+
+func (p *planned) Error() string { return "a dry run does nothing" }
+
+// GetStatus is 200: nothing was created.
+func (p *planned) GetStatus() int { return http.StatusOK }
+
+// ContentType is that of plans, whatever was negotiated.
+func (p *planned) ContentType(string) string { return v1.PlanType }
+
+// run commits what a rule writes, or answers with what would come of it.
+func (a *API) run(ctx context.Context, dry bool, rule func(*model.Tx) error) (*model.View, error) {
+	if !dry {
+		return a.store.Update(ctx, rule)
+	}
+	var would v1.Plan
+	_, err := a.store.DryRun(func(tx *model.Tx) error {
+		before := tx.Clone()
+		err := rule(tx)
+		if err == nil {
+			would = plan.Preview(before, tx, a.planners)
+		}
+		return err
+	})
+	if err == nil {
+		err = (*planned)(&would)
+	}
+	return nil, err
+}
+
+// documentPlan adds to an operation that a dry run answers a plan.
+func documentPlan(api huma.API, op *huma.Operation) {
+	response := op.Responses["200"]
+	if response == nil {
+		response = &huma.Response{Description: "With dryRun: what would be done"}
+		op.Responses["200"] = response
+	}
+	if response.Content == nil {
+		response.Content = map[string]*huma.MediaType{}
+	}
+	response.Content[v1.PlanType] = &huma.MediaType{Schema: api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[v1.Plan](), true, "")}
+}
