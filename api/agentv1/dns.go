@@ -17,6 +17,19 @@ type DNSNetwork struct {
 	Records []DNSRecord `json:"records,omitempty"`
 	// Upstreams are asked in order.
 	Upstreams []netip.AddrPort `json:"upstreams,omitempty"`
+	// TLS asks the upstreams over TLS only (RFC 7858); unset: plain DNS.
+	TLS *DNSTLS `json:"tls,omitempty"`
+}
+
+// DNSTLS says whom upstreams have to prove to be. One that does not is never
+// asked anything, nor is any asked without TLS instead.
+type DNSTLS struct {
+	// ServerName is what each upstream's certificate must be for: a DNS name, or
+	// an address.
+	ServerName string `json:"serverName"`
+	// CA are the certificates (PEM) that vouch for it; empty: those that
+	// browsers trust, as they were when the agent was built.
+	CA string `json:"ca,omitempty"`
 }
 
 // DNSRecord is a host: it gives an A record for name and for name.domain, and

@@ -66,7 +66,8 @@ type L3Network struct {
 	DNSDomain     string       `json:"dnsDomain,omitempty"`
 	MTU           int          `json:"mtu"`
 	DNS           []netip.Addr `json:"dns"`
-	HostRoutes    []HostRoute  `json:"hostRoutes"`
+	DNSOverTLS
+	HostRoutes []HostRoute `json:"hostRoutes"`
 	// ReservedRanges are never allocated.
 	ReservedRanges []AddressRange `json:"reservedRanges,omitempty"`
 	// AllocationStrategy chooses among the free addresses.
@@ -116,7 +117,8 @@ type CreateL3Network struct {
 	DNSDomain     string       `json:"dnsDomain,omitempty"`
 	MTU           int          `json:"mtu,omitempty" doc:"Bytes; default 1500"`
 	DNS           []netip.Addr `json:"dns,omitempty"`
-	HostRoutes    []HostRoute  `json:"hostRoutes,omitempty"`
+	DNSOverTLS
+	HostRoutes []HostRoute `json:"hostRoutes,omitempty"`
 
 	AllocationStrategy string `json:"allocationStrategy,omitempty" enum:"FirstAvailable,Random,AscDelayRecycle" default:"FirstAvailable"`
 }
@@ -135,6 +137,13 @@ const (
 // SetAllocationStrategy is the body of PUT /v1/l3-networks/{uuid}/allocation-strategy.
 type SetAllocationStrategy struct {
 	AllocationStrategy string `json:"allocationStrategy" enum:"FirstAvailable,Random,AscDelayRecycle"`
+}
+
+// DNSOverTLS makes the router ask the name servers over TLS only (RFC 7858). It is
+// the body of PUT /v1/l3-networks/{l3}/dns-tls.
+type DNSOverTLS struct {
+	DNSTLSName string `json:"dnsTlsName,omitempty" doc:"Name that each name server's certificate must be for; empty: ask without TLS"`
+	DNSTLSCA   string `json:"dnsTlsCa,omitempty" doc:"Certificates (PEM) that vouch for it; empty: those that browsers trust"`
 }
 
 // IPRange is a contiguous range of an L3 network's addresses.

@@ -49,6 +49,8 @@ func mending(e entry, f field, have, want any, path string) []step {
 		return []step{{fmt.Sprintf("dns %s -> %s", cell(have), cell(want)), http.MethodPut, path + "/dns", object{"dns": want}}}
 	case "allocationStrategy":
 		return []step{{fmt.Sprintf("allocation strategy %s -> %s", cell(have), cell(want)), http.MethodPut, path + "/allocation-strategy", object{"allocationStrategy": want}}}
+	case "dnsTlsName":
+		return []step{{fmt.Sprintf("dns over TLS as %s -> %s", cell(have), cell(want)), http.MethodPut, path + "/dns-tls", object{"dnsTlsName": want}}}
 	case "mtu":
 		return []step{{fmt.Sprintf("mtu %s -> %s", cell(have), cell(want)), http.MethodPut, path + "/mtu", object{"mtu": want}}}
 	case "vmNicUuid":

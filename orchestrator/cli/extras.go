@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 
@@ -53,10 +54,27 @@ func (s *session) setting(n *noun, use, short string, args cobra.PositionalArgs,
 	}
 }
 
+// dnsTLS is the body of a change of who the name servers have to prove to be.
+func dnsTLS(args []string) (object, error) {
+	body := object{}
+	if len(args) > 0 {
+		body["dnsTlsName"] = args[0]
+	}
+	if len(args) > 1 {
+		ca, err := os.ReadFile(args[1])
+		if err != nil {
+			return nil, fmt.Errorf("read certificates that vouch for %s: %w", args[0], err)
+		}
+		body["dnsTlsCa"] = string(ca)
+	}
+	return body, nil
+}
+
 func (s *session) l3Settings(n *noun) []*cobra.Command {
 	return []*cobra.Command{
 		s.setting(n, "set-dns L3 [SERVER...]", "set the name servers, in order", cobra.MinimumNArgs(1), "/dns",
 			func(args []string) (object, error) { return object{"dns": args}, nil }),
+		s.setting(n, "set-dns-tls L3 [NAME [CA-FILE]]", "ask the name servers over TLS only, as NAME; without NAME plainly", cobra.RangeArgs(1, 3), "/dns-tls", dnsTLS),
 		s.setting(n, "set-mtu L3 BYTES", "set the MTU of the guests", cobra.ExactArgs(2), "/mtu",
 			func(args []string) (object, error) {
 				mtu, err := strconv.Atoi(args[0])

@@ -96,6 +96,7 @@ var nouns = []noun{
 			{"dns-domain", "dnsDomain", "", text, "domain of the guests", false},
 			{"mtu", "mtu", "", number, "bytes", false},
 			{"dns", "dns", "", list, "name servers, in order", false},
+			{"dns-tls-name", "dnsTlsName", "", text, "ask them over TLS only, as this name", false},
 			{"allocation-strategy", "allocationStrategy", "", text, "FirstAvailable, Random or AscDelayRecycle", false},
 		},
 	},

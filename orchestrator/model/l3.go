@@ -26,7 +26,7 @@ func CreateL3Network(tx *Tx, req v1.CreateL3Network) (*v1.L3Network, error) {
 	}
 	l3 := &v1.L3Network{
 		Meta: meta, L2NetworkUUID: l2.UUID, ZoneUUID: l2.ZoneUUID, Category: category, State: v1.Enabled,
-		DNSDomain: req.DNSDomain, MTU: req.MTU, DNS: orEmpty(req.DNS), HostRoutes: orEmpty(req.HostRoutes),
+		DNSDomain: req.DNSDomain, MTU: req.MTU, DNS: orEmpty(req.DNS), DNSOverTLS: req.DNSOverTLS, HostRoutes: orEmpty(req.HostRoutes),
 		AllocationStrategy: strategy, NetworkServices: map[string][]string{}, IPRanges: []v1.IPRange{},
 	}
 	if l3.MTU == 0 {
@@ -45,6 +45,9 @@ func checkL3Values(v *View, l3 *v1.L3Network, l2 *v1.L2Network) error {
 		}
 	}
 	if err := checkDNS(l3.DNS); err != nil {
+		return err
+	}
+	if err := checkDNSTLS(l3.DNSOverTLS); err != nil {
 		return err
 	}
 	if err := checkHostRoutes(l3.HostRoutes); err != nil {

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"crypto/x509"
 	"net/netip"
 	"slices"
 
@@ -52,6 +53,32 @@ func checkDNS(dns []netip.Addr) error {
 		if slices.Contains(dns[:i], ip) {
 			return v1.Refused("duplicate-dns", "DNS server %s is there already; give each once", ip)
 		}
+	}
+	return nil
+}
+
+// SetDNSTLS says how the DNS servers prove who they are.
+func SetDNSTLS(tx *Tx, uuid string, t v1.DNSOverTLS) (*v1.L3Network, error) {
+	return changeL3(tx, uuid, func(l3 *v1.L3Network) error {
+		l3.DNSOverTLS = t
+		return checkDNSTLS(t)
+	})
+}
+
+func checkDNSTLS(t v1.DNSOverTLS) error {
+	if t.DNSTLSName == "" {
+		if t.DNSTLSCA != "" {
+			return v1.Invalid("invalid-dns-tls", "dnsTlsCa without dnsTlsName: say whom the certificates vouch for")
+		}
+		return nil
+	}
+	if _, err := netip.ParseAddr(t.DNSTLSName); err != nil {
+		if err := v1.ValidateDNSName(t.DNSTLSName); err != nil {
+			return err
+		}
+	}
+	if t.DNSTLSCA != "" && !x509.NewCertPool().AppendCertsFromPEM([]byte(t.DNSTLSCA)) {
+		return v1.Invalid("invalid-dns-tls", "dnsTlsCa has no certificate in PEM form")
 	}
 	return nil
 }

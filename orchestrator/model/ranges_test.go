@@ -255,6 +255,14 @@ func TestL3SettingsRefused(t *testing.T) {
 		{"dns empty", "invalid-address", func(w *world) error { _, err := AddDNS(w.tx, w.guest, netip.Addr{}); return err }},
 		{"dns mapped", "invalid-address", func(w *world) error { _, err := AddDNS(w.tx, w.guest, ip("::ffff:1.1.1.1")); return err }},
 		{"dns loopback", "address-not-unicast", func(w *world) error { _, err := AddDNS(w.tx, w.guest, ip("127.0.0.53")); return err }},
+		{"tls name", "invalid-dns-name", func(w *world) error { _, err := SetDNSTLS(w.tx, w.guest, v1.DNSOverTLS{DNSTLSName: "a b"}); return err }},
+		{"tls certificates of nobody", "invalid-dns-tls", func(w *world) error {
+			_, err := SetDNSTLS(w.tx, w.guest, v1.DNSOverTLS{DNSTLSCA: "-----BEGIN"})
+			return err
+		}},
+		{"tls certificates", "invalid-dns-tls", l3(func(r *v1.CreateL3Network) {
+			r.DNSOverTLS = v1.DNSOverTLS{DNSTLSName: "dns.example", DNSTLSCA: "no PEM"}
+		})},
 		{"route with host bits", "invalid-cidr", func(w *world) error {
 			_, err := SetHostRoutes(w.tx, w.guest, []v1.HostRoute{{Prefix: prefix("10.1.1.1/24"), NextHop: ip("192.168.10.9")}})
 			return err

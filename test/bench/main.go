@@ -37,6 +37,10 @@ func main() {
 			end(answerMain(os.Args[2:]))
 		case "mappings":
 			end(mappingsMain(os.Args[2:]))
+		case "dns-echo":
+			end(dnsEchoMain(os.Args[2:]))
+		case "dns-upstream":
+			end(dnsUpstreamMain(os.Args[2:]))
 		}
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -80,6 +84,10 @@ var benchmarks = []benchmark{
 	{"nat-pps", "64-byte packets through all rules and 20,000 mappings", packetRate},
 	{"nat-library", "ways to put 10,000 mappings into the kernel", libraries},
 	{"nat-curve", "from 10 to 50,000 mappings", curve},
+	{"dns-fast", "the same at a higher rate, and as many queries as are answered", dnsFast},
+	{"dns-tcp", "DNS queries over one connection, and over a hundred", dnsTCP},
+	{"dns-miss", "DNS questions that an upstream has to answer", dnsMiss},
+	{"dns-rss", "memory with 10,000 names and a full cache", dnsMemory},
 }
 
 func run(ctx context.Context, args []string) error {

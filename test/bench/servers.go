@@ -137,7 +137,7 @@ func unbound(l *lab.Lab, c agentv1.Content, ready []string) server {
 	var conf strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&conf, format+"\n", args...) }
 	line("server:\n do-daemonize: no\n use-syslog: no\n logfile: \"\"\n chroot: \"\"\n username: \"\"\n pidfile: \"\"")
-	line(" directory: %q\n interface: %s\n access-control: %s allow\n module-config: iterator", l.Dir, serverIP, subnet)
+	line(" directory: %q\n interface: %s\n access-control: %s allow\n module-config: iterator\n incoming-num-tcp: 200", l.Dir, serverIP, subnet)
 	n := c.DNS[0]
 	line(" local-zone: \"%s.\" static", n.Domain)
 	for _, r := range n.Records {

@@ -40,15 +40,16 @@ type sent struct {
 }
 
 // pack makes a query with a random id and random case (RFC 5452 §9.2, and the
-// 0x20 draft: one more bit of entropy per letter).
-func (q *ask) pack(edns bool) sent {
+// 0x20 draft: one more bit of entropy per letter). The EDNS options go with it
+// if edns is set.
+func (q *ask) pack(edns bool, options []byte) sent {
 	var entropy [2 + maxNameLen/8 + 1]byte
 	rand.Read(entropy[:]) //nolint:errcheck // never fails: it ends the process instead
 	flags := uint16(flagRD)
 	if q.noCheck {
 		flags |= flagCD
 	}
-	p := make([]byte, 0, headerLen+len(q.name)+4+11)
+	p := make([]byte, 0, headerLen+len(q.name)+4+11+len(options))
 	p = append(p, entropy[0], entropy[1], byte(flags>>8), byte(flags), 0, 1, 0, 0, 0, 0, 0, 0)
 	for i, c := range q.name {
 		if c-'a' < 26 && entropy[2+i/8]>>(i%8)&1 != 0 {
@@ -64,7 +65,8 @@ func (q *ask) pack(edns bool) sent {
 		if q.dnssec {
 			do = 0x80
 		}
-		p = append(p, 0, 0, typeOPT, byte(ednsUDPSize>>8), byte(ednsUDPSize&0xFF), 0, 0, do, 0, 0, 0)
+		p = append(p, 0, 0, typeOPT, byte(ednsUDPSize>>8), byte(ednsUDPSize&0xFF), 0, 0, do, 0, byte(len(options)>>8), byte(len(options)))
+		p = append(p, options...)
 		p[11] = 1
 	}
 	s.packet = p
@@ -80,4 +82,30 @@ func (s *sent) matches(msg []byte) bool {
 		be16(msg[2:])&(flagQR|opcodeMask) == flagQR &&
 		be16(msg[4:]) == 1 &&
 		bytes.Equal(msg[headerLen:headerLen+len(s.question)], s.question)
+}
+
+// optionsOf are the EDNS options of a message; none: it has no OPT, or cannot be
+// read that far.
+func optionsOf(msg []byte) []byte {
+	if len(msg) < headerLen {
+		return nil
+	}
+	off, ok := headerLen, true
+	for range be16(msg[4:]) {
+		if off, ok = skipName(msg, off); !ok || off+4 > len(msg) {
+			return nil
+		}
+		off += 4
+	}
+	for range int(be16(msg[6:])) + int(be16(msg[8:])) + int(be16(msg[10:])) {
+		fixed, end, ok := skipRecord(msg, off)
+		if !ok {
+			return nil
+		}
+		if be16(msg[fixed:]) == typeOPT {
+			return msg[fixed+10 : end]
+		}
+		off = end
+	}
+	return nil
 }

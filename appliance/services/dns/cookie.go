@@ -7,8 +7,9 @@ import (
 
 // EDNS options.
 const (
-	optionCookie = 10 // RFC 7873
-	optionEDE    = 15 // RFC 8914
+	optionCookie  = 10 // RFC 7873
+	optionPadding = 12 // RFC 7830
+	optionEDE     = 15 // RFC 8914
 )
 
 // Lengths of a cookie's halves, in bytes (RFC 7873 §4, RFC 9018 §4).

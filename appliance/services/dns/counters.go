@@ -25,6 +25,7 @@ const (
 	countFiltered
 	countUpstreamQuery
 	countUpstreamTCP
+	countUpstreamTLS
 	countUpstreamMismatch
 	countUpstreamFailure
 	countReopened
@@ -51,6 +52,7 @@ var counterNames = [counterCount]string{
 	countFiltered:         "dns_filtered_answers_total",
 	countUpstreamQuery:    "dns_upstream_queries_total",
 	countUpstreamTCP:      "dns_upstream_tcp_total",
+	countUpstreamTLS:      "dns_upstream_tls_connections_total",
 	countUpstreamMismatch: "dns_upstream_ignored_total",
 	countUpstreamFailure:  "dns_upstream_failures_total",
 	countReopened:         "dns_sockets_reopened_total",

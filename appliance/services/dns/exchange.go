@@ -30,33 +30,40 @@ var datagrams = sync.Pool{New: func() any { return new([maxDatagram]byte) }}
 // exchange is one question to one upstream: by UDP, by TCP if the answer did
 // not fit, and without EDNS if the upstream does not understand it (RFC 6891
 // §7). It ends with an answer, with a refusal, or with ctx.
-func (r *resolver) exchange(ctx context.Context, to netip.AddrPort, q *ask) (*entry, error) {
-	e, err := r.exchangeOnce(ctx, to, q, true)
+func (r *resolver) exchange(ctx context.Context, u *upstream, q *ask) (*entry, error) {
+	e, err := r.exchangeOnce(ctx, u, q, true)
 	if rc := rcodeError(0); errors.As(err, &rc) && (rc == rcodeFormat || rc == rcodeNotImp) && !q.dnssec {
-		e, err = r.exchangeOnce(ctx, to, q, false)
+		e, err = r.exchangeOnce(ctx, u, q, false)
 	}
 	return e, err
 }
 
-func (r *resolver) exchangeOnce(ctx context.Context, to netip.AddrPort, q *ask, edns bool) (*entry, error) {
-	e, err := r.exchangeUDP(ctx, to, q, edns)
-	if errors.Is(err, errTruncated) {
+func (r *resolver) exchangeOnce(ctx context.Context, u *upstream, q *ask, edns bool) (*entry, error) {
+	if r.tls != nil {
+		return r.exchangeTLS(ctx, u, q, edns)
+	}
+	e, err := r.exchangeUDP(ctx, u, q, edns)
+	if rc := rcodeError(0); errors.As(err, &rc) && rc == rcodeBadCookie {
+		e, err = r.exchangeUDP(ctx, u, q, edns) // with the cookie that came (RFC 7873 §5.3)
+	}
+	if rc := rcodeError(0); errors.Is(err, errTruncated) || errors.As(err, &rc) && rc == rcodeBadCookie {
 		r.count(countUpstreamTCP)
-		e, err = r.exchangeTCP(ctx, to, q, edns)
+		e, err = r.exchangeTCP(ctx, u.addr, q, edns)
 	}
 	return e, err
 }
 
 // exchangeUDP asks from a socket of its own: connected, so that the kernel
 // drops what comes from elsewhere, and from a random port.
-func (r *resolver) exchangeUDP(ctx context.Context, to netip.AddrPort, q *ask, edns bool) (*entry, error) {
+func (r *resolver) exchangeUDP(ctx context.Context, u *upstream, q *ask, edns bool) (*entry, error) {
+	to := u.addr
 	conn, err := dialUDP(to)
 	if err != nil {
 		return nil, fmt.Errorf("open socket to upstream %v: %w", to, err)
 	}
 	defer conn.Close()
 	defer endWith(ctx, conn)()
-	s := q.pack(edns)
+	s := q.pack(edns, u.jar.option())
 	if _, err := conn.Write(s.packet); err != nil {
 		return nil, fmt.Errorf("ask upstream %v: %w", to, err)
 	}
@@ -67,7 +74,7 @@ func (r *resolver) exchangeUDP(ctx context.Context, to netip.AddrPort, q *ask, e
 		if err != nil {
 			return nil, fmt.Errorf("wait for upstream %v: %w", to, err)
 		}
-		if !s.matches(buf[:n]) {
+		if !s.matches(buf[:n]) || !u.jar.accept(optionsOf(buf[:n])) {
 			r.count(countUpstreamMismatch)
 			continue
 		}
@@ -106,7 +113,12 @@ func (r *resolver) exchangeTCP(ctx context.Context, to netip.AddrPort, q *ask, e
 	}
 	defer conn.Close()
 	defer endWith(ctx, conn)()
-	s := q.pack(edns)
+	s := q.pack(edns, nil)
+	return r.converse(conn, to, &s, q)
+}
+
+// converse asks over a stream and waits for the answer to the question.
+func (r *resolver) converse(conn net.Conn, to netip.AddrPort, s *sent, q *ask) (*entry, error) {
 	frame := append(binary.BigEndian.AppendUint16(nil, uint16(len(s.packet))), s.packet...)
 	if _, err := conn.Write(frame); err != nil {
 		return nil, fmt.Errorf("ask upstream %v over TCP: %w", to, err)

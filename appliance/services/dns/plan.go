@@ -1,6 +1,8 @@
 package dns
 
 import (
+	"crypto/x509"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -32,6 +34,8 @@ type Config struct {
 	Records []agentv1.DNSRecord
 	// Upstreams are asked in order; none: only local names are answered.
 	Upstreams []netip.AddrPort
+	// TLS asks them over TLS only; nil: plain DNS.
+	TLS *agentv1.DNSTLS
 	// Blocked are addresses that no upstream may give a guest.
 	Blocked []netip.Prefix
 	// ForwardSingleLabel lets names of one label out, for a network whose
@@ -78,6 +82,7 @@ func Plan(c agentv1.Content) ([]Config, error) {
 			Subnet:    n.Subnet.Masked(),
 			Records:   n.Records,
 			Upstreams: n.Upstreams,
+			TLS:       n.TLS,
 			Blocked:   blocked,
 		})
 	}
@@ -112,7 +117,25 @@ func check(field string, n agentv1.DNSNetwork) error {
 			return dataplane.Fieldf(fmt.Sprintf("%s/upstreams/%d", field, i), "%v is this server itself", u)
 		}
 	}
+	if err := checkTLS(n.TLS); err != nil {
+		return dataplane.Fieldf(field+"/tls", "%w", err)
+	}
 	return checkRecords(field, n)
+}
+
+func checkTLS(t *agentv1.DNSTLS) error {
+	if t == nil {
+		return nil
+	}
+	if _, err := netip.ParseAddr(t.ServerName); err != nil {
+		if err := checkName(t.ServerName, 0); err != nil {
+			return fmt.Errorf("server name: %w", err)
+		}
+	}
+	if t.CA != "" && !x509.NewCertPool().AppendCertsFromPEM([]byte(t.CA)) {
+		return errors.New("ca has no certificate in PEM form")
+	}
+	return nil
 }
 
 func checkRecords(field string, n agentv1.DNSNetwork) error {

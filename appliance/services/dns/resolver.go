@@ -2,11 +2,15 @@ package dns
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"net/netip"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/sluice-nfv/sluice/api/agentv1"
 )
 
 // resolver answers a network's questions from its cache or its upstreams. It is
@@ -21,7 +25,10 @@ type resolver struct {
 	background *sync.WaitGroup
 	upstreams  []*upstream
 	blocked    []netip.Prefix
-	cache      *cache
+	// over is how the upstreams are asked, and tls what it means; nil: plain.
+	over  *agentv1.DNSTLS
+	tls   *tls.Config
+	cache *cache
 
 	mu      sync.Mutex
 	flights map[string]*flight
@@ -33,7 +40,7 @@ type resolver struct {
 // rules.
 func (r *resolver) sameSources(c Config) bool {
 	return slices.EqualFunc(r.upstreams, c.Upstreams, func(u *upstream, a netip.AddrPort) bool { return u.addr == a }) &&
-		slices.Equal(r.blocked, c.Blocked)
+		slices.Equal(r.blocked, c.Blocked) && reflect.DeepEqual(r.over, c.TLS)
 }
 
 func (r *resolver) count(c counter) { r.counters.count(c) }

@@ -3,6 +3,8 @@ package dns
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -141,8 +143,13 @@ func (s *Server) newTable(old *table, cfg Config, networks int) *table {
 }
 
 func (s *Server) newResolver(cfg Config, cacheBytes int) *resolver {
+	strict, err := trust(cfg.TLS)
+	if err != nil { // Plan has checked it: cannot be
+		strict = &tls.Config{RootCAs: x509.NewCertPool()}
+		s.log.Error("dns over TLS trusts nobody", "nic", cfg.Interface, "err", err)
+	}
 	r := &resolver{
-		ctx: s.ctx, log: s.log.With("nic", cfg.Interface), clock: s.clock, limits: &s.limits,
+		ctx: s.ctx, over: cfg.TLS, tls: strict, log: s.log.With("nic", cfg.Interface), clock: s.clock, limits: &s.limits,
 		counters: &s.counters, background: &s.background, blocked: cfg.Blocked,
 		cache: newCache(cacheBytes), flights: make(map[string]*flight),
 	}

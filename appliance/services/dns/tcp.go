@@ -1,8 +1,8 @@
 package dns
 
 import (
+	"encoding/binary"
 	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -111,83 +111,88 @@ type tcpConn struct {
 	mu      sync.Mutex // one answer at a time
 }
 
-// maxFrame is the longest query taken, in bytes.
-const maxFrame = 4096
-
 // serve answers queries until the guest is done, silent for too long, or has
-// had its share; queries still under way are answered before it closes.
+// had its share; queries still under way are answered before it closes. Answers
+// to queries that came together leave together.
 func (c *tcpConn) serve() {
 	defer c.conn.Close() //nolint:errcheck // everything was written
 	defer c.drain()
 	var (
-		q     query
-		t     tally
-		frame [2 + maxFrame]byte
-		out   []byte
-		lim   = c.net.limits
+		q   query
+		t   tally
+		out []byte
+		in  = frames{conn: c.conn, limits: c.net.limits}
 	)
-	for left := lim.tcpBytes; left > 0; {
-		n, err := c.read(&frame)
+	for left := c.net.limits.tcpBytes; left > 0; {
+		frame, err := in.next()
 		if err != nil {
+			break // what was answered is still sent
+		}
+		left -= 2 + len(frame)
+		if out, err = c.slot(out); err != nil {
 			return
 		}
-		left -= 2 + n
-		select {
-		case c.slots <- struct{}{}: // waits while the guest's pipeline is full
-		case <-c.closing:
-			return
-		}
+		start := len(out)
 		q.overTCP = true
-		late := &lateReply{c: c}
-		out = c.net.respond(append(out[:0], 0, 0), &q, frame[2:2+n], late, c.from, c.net.clock(), &t)
+		out = c.net.respond(append(out, 0, 0), &q, frame, &lateReply{c: c}, c.from, c.net.clock(), &t)
 		t[countTCP]++
 		waiting := t[countMiss]+t[countJoined] > 0
 		c.net.counters.add(&t)
-		if waiting {
-			continue // the slot is given back with the answer
+		size := len(out) - start - 2
+		out[start], out[start+1] = byte(size>>8), byte(size)
+		if size == 0 {
+			out = out[:start]
 		}
-		<-c.slots
-		if len(out) == 2 {
-			return // what gets silence over UDP gets the end of the connection
+		if !waiting { // else the slot is given back with the answer
+			<-c.slots
+			if size == 0 {
+				break // what gets silence over UDP gets the end of the connection
+			}
 		}
-		if c.write(out) != nil {
-			return
+		if !in.buffered() || len(out) > maxMessage {
+			if out, err = c.flush(out); err != nil {
+				return
+			}
 		}
+	}
+	c.flush(out) //nolint:errcheck // it ends anyway
+}
+
+// slot takes a place in the guest's pipeline, and waits while that is full.
+func (c *tcpConn) slot(out []byte) ([]byte, error) {
+	select {
+	case c.slots <- struct{}{}:
+		return out, nil
+	default:
+	}
+	out, err := c.flush(out)
+	if err != nil {
+		return out, err
+	}
+	select {
+	case c.slots <- struct{}{}:
+		return out, nil
+	case <-c.closing:
+		return out, net.ErrClosed
 	}
 }
 
-// read reads one query: the guest may think for tcpIdle, but not dawdle.
-func (c *tcpConn) read(frame *[2 + maxFrame]byte) (int, error) {
-	lim := c.net.limits
-	if err := c.conn.SetReadDeadline(time.Now().Add(lim.tcpIdle)); err != nil {
-		return 0, err
+// flush sends answers and returns their empty buffer.
+func (c *tcpConn) flush(out []byte) ([]byte, error) {
+	if len(out) == 0 {
+		return out, nil
 	}
-	if _, err := io.ReadFull(c.conn, frame[:1]); err != nil {
-		return 0, err
-	}
-	if err := c.conn.SetReadDeadline(time.Now().Add(lim.tcpFrame)); err != nil {
-		return 0, err
-	}
-	if _, err := io.ReadFull(c.conn, frame[1:2]); err != nil {
-		return 0, err
-	}
-	n := int(be16(frame[:]))
-	if n > maxFrame {
-		return 0, errMalformed
-	}
-	_, err := io.ReadFull(c.conn, frame[2:2+n])
-	return n, err
+	return out[:0], c.write(out)
 }
 
-// write sends a message whose first two bytes are free for its length.
-func (c *tcpConn) write(msg []byte) error {
-	msg[0], msg[1] = byte((len(msg)-2)>>8), byte(len(msg)-2)
+// write sends messages with their lengths before them.
+func (c *tcpConn) write(msgs []byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.conn.SetWriteDeadline(time.Now().Add(c.net.limits.tcpFrame)); err != nil {
 		return err
 	}
-	_, err := c.conn.Write(msg)
+	_, err := c.conn.Write(msgs)
 	return err
 }
 
@@ -209,7 +214,7 @@ func (c *tcpConn) drain() {
 type lateReply struct{ c *tcpConn }
 
 func (r *lateReply) reply(msg []byte, _ netip.AddrPort) {
-	if r.c.write(append(make([]byte, 2, 2+len(msg)), msg...)) != nil {
+	if r.c.write(append(binary.BigEndian.AppendUint16(make([]byte, 0, 2+len(msg)), uint16(len(msg))), msg...)) != nil {
 		r.c.conn.Close() //nolint:errcheck // the guest does not read: end it
 	}
 	<-r.c.slots

@@ -26,6 +26,8 @@ var (
 // upstream is a server asked, and what is known of its health.
 type upstream struct {
 	addr netip.AddrPort
+	jar  jar
+	idle idleConns
 
 	mu       sync.Mutex
 	failures int
@@ -102,7 +104,7 @@ func (r *resolver) candidates(q *ask) []*upstream {
 		r.background.Go(func() {
 			ctx, cancel := context.WithTimeout(r.ctx, 2*tryWait)
 			defer cancel()
-			if _, err := r.exchange(ctx, u.addr, q); says(err) {
+			if _, err := r.exchange(ctx, u, q); says(err) {
 				u.answered()
 			} else {
 				u.failed(r.clock())
@@ -199,7 +201,7 @@ func (t *tries) start(ctx context.Context) bool {
 		t.newest = u
 		t.r.count(countUpstreamQuery)
 		t.r.background.Go(func() {
-			e, err := t.r.exchange(ctx, u.addr, t.q)
+			e, err := t.r.exchange(ctx, u, t.q)
 			t.results <- result{u, e, err}
 		})
 		return true

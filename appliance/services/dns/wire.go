@@ -26,13 +26,14 @@ const (
 
 // Response codes (RFC 1035 §4.1.1, RFC 6891 §9).
 const (
-	rcodeSuccess  = 0
-	rcodeFormat   = 1
-	rcodeServFail = 2
-	rcodeNXDomain = 3
-	rcodeNotImp   = 4
-	rcodeRefused  = 5
-	rcodeBadVers  = 16
+	rcodeSuccess   = 0
+	rcodeFormat    = 1
+	rcodeServFail  = 2
+	rcodeNXDomain  = 3
+	rcodeNotImp    = 4
+	rcodeRefused   = 5
+	rcodeBadVers   = 16
+	rcodeBadCookie = 23
 )
 
 // Types and classes that the server itself knows (RFC 1035 §3.2, RFC 6891,

@@ -34,9 +34,14 @@ func (Service) Contribute(v *model.View, r *v1.VirtualRouter, c *agentv1.Content
 	n := agentv1.DNSNetwork{
 		Interface: nic.MAC, Listen: []netip.Addr{nic.IP}, Domain: l3.DNSDomain, Subnet: nic.Prefix.Masked(),
 	}
+	port := uint16(53)
+	if l3.DNSTLSName != "" {
+		port = 853 // RFC 7858 section 3.1
+		n.TLS = &agentv1.DNSTLS{ServerName: l3.DNSTLSName, CA: l3.DNSTLSCA}
+	}
 	for _, ip := range l3.DNS {
 		if ip != nic.IP { // forwarding to itself would loop
-			n.Upstreams = append(n.Upstreams, netip.AddrPortFrom(ip, 53))
+			n.Upstreams = append(n.Upstreams, netip.AddrPortFrom(ip, port))
 		}
 	}
 	for _, g := range plan.Guests(v, r) {

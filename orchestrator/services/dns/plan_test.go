@@ -31,6 +31,19 @@ func TestContribute(t *testing.T) {
 	}
 }
 
+func TestOverTLS(t *testing.T) {
+	c := planned(t, func(s *plantest.Scene) {
+		s.L3(plantest.Guest).DNSOverTLS = v1.DNSOverTLS{DNSTLSName: "dns.example", DNSTLSCA: "pem"}
+	})
+	n := c.DNS[0]
+	if got := fmt.Sprint(n.Upstreams, *n.TLS); got != "[192.0.2.53:853 192.0.2.54:853] {dns.example pem}" {
+		t.Errorf("got %s", got)
+	}
+	if c := planned(t, func(*plantest.Scene) {}); c.DNS[0].TLS != nil {
+		t.Errorf("TLS that nobody asked for: %+v", c.DNS[0].TLS)
+	}
+}
+
 func TestNothing(t *testing.T) {
 	if c := planned(t, func(s *plantest.Scene) { s.Without(v1.DNS) }); c.DNS != nil {
 		t.Errorf("without the service %+v", c.DNS)

@@ -21,6 +21,11 @@ func Routes(a *httpapi.API) {
 			_, err := model.AddDNS(tx, in.UUID, in.Body.DNS)
 			return err
 		})
+	httpapi.Change[v1.L3Network](a, "set-dns-tls", http.MethodPut, "/v1/l3-networks/{uuid}/dns-tls", "Ask the name servers over TLS only, or without",
+		func(tx *model.Tx, in *httpapi.CallWith[v1.DNSOverTLS]) error {
+			_, err := model.SetDNSTLS(tx, in.UUID, in.Body)
+			return err
+		})
 	type server struct {
 		httpapi.Call
 		IP string `path:"ip" doc:"Address of the name server"`
