@@ -19,10 +19,13 @@ var privateReverse = strings.Fields(`
 	d.f.ip6.arpa 8.e.f.ip6.arpa 9.e.f.ip6.arpa a.e.f.ip6.arpa b.e.f.ip6.arpa
 	8.b.d.0.1.0.0.2.ip6.arpa`)
 
-// neverAsked are names that exist nowhere: RFC 6761 §6.4 and RFC 7686 §2. Names
-// that private upstreams do serve in practice (local, test, internal) are not
-// among them.
-var neverAsked = []string{"invalid", "onion"}
+// neverAsked are names that no server elsewhere has anything to say about: RFC
+// 6761 §6.4 (invalid), RFC 7686 §2 (onion), RFC 6762 §22.1 (local, which is
+// multicast DNS), RFC 9476 §4 (alt), RFC 8375 §4 (home.arpa), RFC 9665 §10
+// (service.arpa) and RFC 9462 §8.2 (resolver.arpa). A network whose own domain
+// is below one of them has it all the same. Names that private upstreams do
+// serve in practice (test, internal) are not among them.
+var neverAsked = []string{"invalid", "onion", "local", "alt", "home.arpa", "service.arpa", "resolver.arpa"}
 
 // privateRanges are 172.16/12 and 100.64/10, an octet's zone each.
 var privateRanges = []struct{ first, last, octet int }{{16, 31, 172}, {64, 127, 100}}

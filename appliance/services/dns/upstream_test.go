@@ -228,24 +228,67 @@ func TestTruncatedUpstream(t *testing.T) {
 	}
 }
 
-// TestEntropy: every query has its own port, id and case (RFC 5452 §9.2).
+// TestEntropy measures what a forger has to guess (RFC 5452 §9.2): ports and ids
+// are spread over their range, and each letter is as often small as large. Each
+// of the three is a chi-square test; an honest server fails one with a
+// probability below 1e-9.
 func TestEntropy(t *testing.T) {
 	up := newStranger(t)
-	up.set(func(q *dns.Msg, send func([]byte)) {
-		m := truth(t, q)
-		m.Rcode = dns.RcodeSuccess
-		send(pack(t, m)) // no SOA: not kept, so each lookup asks
-	})
+	up.set(func(q *dns.Msg, send func([]byte)) { send(pack(t, truth(t, q))) }) // no SOA: not kept, so each lookup asks
 	b := withUpstream(t, up)
-	const n = 64
+	const n, name = 2000, "a-rather-long-name.of-an-example.org"
 	for range n {
-		b.lookup("a-rather-long-name.of-an-example.org", dns.TypeA)
+		b.lookup(name, dns.TypeA)
+		b.pass(10 * time.Millisecond) // within the guest's share
 	}
 	up.mu.Lock()
 	defer up.mu.Unlock()
-	if len(up.ports) < n-2 || len(up.ids) < n-2 || len(up.names) < n-2 {
-		t.Errorf("of %d queries: %d ports, %d ids, %d cases", n, len(up.ports), len(up.ids), len(up.names))
+	// 16 classes have 15 degrees of freedom: P(X > 80) = 7e-11.
+	const most = 80
+	ports, ids := make([]float64, 16), make([]float64, 16)
+	for port, seen := range up.ports {
+		ports[(port-firstPort)*16/(1<<16-firstPort)] += float64(seen)
 	}
+	for id, seen := range up.ids {
+		ids[id>>12] += float64(seen)
+	}
+	if x := chiSquare(ports); x > most {
+		t.Errorf("ports: chi-square %.1f of %v", x, ports)
+	}
+	if x := chiSquare(ids); x > most {
+		t.Errorf("ids: chi-square %.1f of %v", x, ids)
+	}
+	// A letter's two cases have one degree of freedom: P(X > 50) = 1.5e-12, and
+	// there are 31 letters.
+	for i := range name {
+		if name[i] < 'a' || name[i] > 'z' {
+			continue
+		}
+		cases := make([]float64, 2)
+		for asked, seen := range up.names {
+			cases[asked[i]>>5&1] += float64(seen)
+		}
+		if x := chiSquare(cases); x > 50 {
+			t.Errorf("letter %d: chi-square %.1f of %v", i, x, cases)
+		}
+	}
+	// Of 2,000 out of 64,512 about 1,969 are different, with a deviation below 6.
+	if len(up.ports) < 1880 || len(up.ids) < 1880 {
+		t.Errorf("of %d queries %d ports, %d ids are different", n, len(up.ports), len(up.ids))
+	}
+}
+
+// chiSquare is the statistic of counts that should be equal.
+func chiSquare(counts []float64) (x float64) {
+	var sum float64
+	for _, c := range counts {
+		sum += c
+	}
+	mean := sum / float64(len(counts))
+	for _, c := range counts {
+		x += (c - mean) * (c - mean) / mean
+	}
+	return x
 }
 
 // TestUpstreamOrder: the first is asked while it answers, the next ones when it
