@@ -5,7 +5,7 @@ package imagebuild
 // costs the whole timeout.
 //
 // Services to come would need, and each of their modules costs some 5 ms of an
-// emulated start: VPN wireguard, esp4 and xfrm_user; limits of rate nft_limit,
+// emulated start: VPN wireguard, esp4 and xfrm_user; limits of rate
 // sch_htb and act_police; fast path nft_flow_offload; VRRP's address macvlan;
 // many networks on one nic 8021q; logs of dropped packets nfnetlink_log; sets
 // of xtables ip_set.
@@ -18,7 +18,7 @@ func defaultModules() ModuleSet {
 		// What appliance/dataplane names; ip_tables is iptables' match for ICMP,
 		// nf_conntrack_netlink the agent's own reading of flows.
 		Filter: words(`nf_tables nfnetlink nf_conntrack nf_conntrack_netlink nf_nat
-			nft_compat nft_chain_nat nft_nat
+			nft_compat nft_chain_nat nft_nat nft_ct nft_limit
 			ip_tables xt_conntrack xt_comment xt_tcpudp xt_TCPMSS xt_nat xt_MASQUERADE`),
 		Power: words(`button evdev`),
 	}

@@ -27,10 +27,43 @@ type RouterStatus struct {
 	// Conntrack is the use of the connection table; zero where unknown.
 	ConntrackCount int64 `json:"conntrackCount,omitempty"`
 	ConntrackMax   int64 `json:"conntrackMax,omitempty"`
+	// Refused is connections that could not be made since the kernel booted, by
+	// cause. Zero causes are left out.
+	Refused map[Refusal]uint64 `json:"refused,omitempty"`
+	// Warnings are what people should look into though all is as wanted: a
+	// guest that is held back, public ports that ran out.
+	Warnings []string `json:"warnings,omitempty"`
+	// Traffic of the mappings that had any; only in the answer to GET.
+	Traffic []MappingTraffic `json:"traffic,omitempty"`
 	// MemoryBytes is the agent's resident set.
 	MemoryBytes int64 `json:"memoryBytes,omitempty"`
 	// Ignored lists unknown optional fields of the last spec (JSON pointers).
 	Ignored []string `json:"ignored,omitempty"`
+}
+
+// Refusal is why a connection could not be made.
+type Refusal string
+
+// The causes of refusals.
+const (
+	// RefusedForPorts: no port of the public address was free for it.
+	RefusedForPorts Refusal = "ports"
+	// RefusedForRoom: the connection table was full.
+	RefusedForRoom Refusal = "room"
+)
+
+// MappingTraffic counts IP packets, and their bytes with headers, of an EIP or
+// a forwarding rule since it was mapped; whoever gets the same public address
+// or port in the same spec goes on from there. Counts outlive the agent, not
+// the router.
+type MappingTraffic struct {
+	// UUID of the EIP or rule.
+	UUID string `json:"uuid"`
+	// In is towards the guest.
+	InPackets  uint64 `json:"inPackets"`
+	InBytes    uint64 `json:"inBytes"`
+	OutPackets uint64 `json:"outPackets"`
+	OutBytes   uint64 `json:"outBytes"`
 }
 
 // ServiceStatus is how a service fares.
@@ -50,6 +83,11 @@ type InterfaceStatus struct {
 	Up        bool     `json:"up"`
 	MTU       int      `json:"mtu"`
 	Addresses []string `json:"addresses,omitempty"`
+	// What the nic received and sent since it was made, in frames and bytes.
+	ReceivedPackets uint64 `json:"receivedPackets,omitempty"`
+	ReceivedBytes   uint64 `json:"receivedBytes,omitempty"`
+	SentPackets     uint64 `json:"sentPackets,omitempty"`
+	SentBytes       uint64 `json:"sentBytes,omitempty"`
 }
 
 // LeaseStatus is a fact for people; bindings are in the spec.

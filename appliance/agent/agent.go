@@ -30,6 +30,8 @@ type Router interface {
 	Resync()
 	// Observe reads how the router is now. What cannot be read is left out.
 	Observe(ctx context.Context) Observation
+	// Traffic reads the counts of the mappings; it costs more with each.
+	Traffic() ([]agentv1.MappingTraffic, error)
 }
 
 // Reached is what an Apply did.
@@ -47,6 +49,8 @@ type Observation struct {
 	Leases         []agentv1.LeaseStatus
 	ConntrackCount int64
 	ConntrackMax   int64
+	Refused        map[agentv1.Refusal]uint64
+	Warnings       []string
 }
 
 // InvalidError is a content's fault, with the field it is in.

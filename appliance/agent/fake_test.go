@@ -24,6 +24,10 @@ type fakeRouter struct {
 	resyncs int
 }
 
+func (f *fakeRouter) Traffic() ([]agentv1.MappingTraffic, error) {
+	return []agentv1.MappingTraffic{{UUID: "e", InPackets: 1}}, nil
+}
+
 func (f *fakeRouter) Check(c agentv1.Content) error {
 	if c.Hostname == "invalid" {
 		return &InvalidError{Field: "/content/hostname", Err: errors.New("is not liked")}

@@ -76,7 +76,12 @@ func enrolledOnly(id *bootstrap.Identity, next http.Handler) http.Handler {
 }
 
 func (a *Agent) getStatus(w http.ResponseWriter, r *http.Request) {
-	writeJSON(w, http.StatusOK, a.Status(r.Context()))
+	s := a.Status(r.Context())
+	var err error
+	if s.Traffic, err = a.cfg.Router.Traffic(); err != nil { // the rest is worth having
+		s.Warnings = append(s.Warnings, err.Error())
+	}
+	writeJSON(w, http.StatusOK, s)
 }
 
 func (a *Agent) getSpec(w http.ResponseWriter, _ *http.Request) {

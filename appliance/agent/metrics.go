@@ -28,6 +28,11 @@ func (a *Agent) getMetrics(w http.ResponseWriter, r *http.Request) {
 	m.single("sluice_apply_failures_total", "counter", "Applies that were not reached completely.", a.faults.Load())
 	m.single("sluice_conntrack_entries", "gauge", "Tracked connections.", uint64(s.ConntrackCount))
 	m.single("sluice_conntrack_max", "gauge", "Limit of tracked connections.", uint64(s.ConntrackMax))
+	m.family("sluice_connections_refused_total", "counter", "Connections that could not be made: no public port was free, or no room in the table.")
+	for _, cause := range []agentv1.Refusal{agentv1.RefusedForPorts, agentv1.RefusedForRoom} {
+		m.sample("sluice_connections_refused_total", s.Refused[cause], "cause", string(cause))
+	}
+	m.nics(s.Interfaces)
 	m.services(s.Services)
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 	_, _ = w.Write(m.Bytes())
@@ -55,6 +60,23 @@ func (m *metricText) sample(name string, value uint64, labels ...string) {
 func (m *metricText) single(name, kind, help string, value uint64) {
 	m.family(name, kind, help)
 	m.sample(name, value)
+}
+
+func (m *metricText) nics(nics []agentv1.InterfaceStatus) {
+	for _, c := range []struct {
+		name, help string
+		value      func(agentv1.InterfaceStatus) uint64
+	}{
+		{"sluice_nic_received_bytes_total", "Bytes received.", func(n agentv1.InterfaceStatus) uint64 { return n.ReceivedBytes }},
+		{"sluice_nic_received_packets_total", "Frames received.", func(n agentv1.InterfaceStatus) uint64 { return n.ReceivedPackets }},
+		{"sluice_nic_sent_bytes_total", "Bytes sent.", func(n agentv1.InterfaceStatus) uint64 { return n.SentBytes }},
+		{"sluice_nic_sent_packets_total", "Frames sent.", func(n agentv1.InterfaceStatus) uint64 { return n.SentPackets }},
+	} {
+		m.family(c.name, "counter", c.help)
+		for _, n := range nics {
+			m.sample(c.name, c.value(n), "nic", n.Name)
+		}
+	}
 }
 
 func (m *metricText) services(services map[string]agentv1.ServiceStatus) {

@@ -19,7 +19,7 @@ func (a *Agent) Status(ctx context.Context) agentv1.RouterStatus {
 		AcceptedGeneration: a.entry.Accepted.Generation, AcceptedHash: a.entry.Accepted.Hash,
 		AppliedGeneration: a.entry.Applied.Generation, AppliedHash: a.entry.Applied.Hash,
 		Services: seen.Services, Interfaces: seen.Interfaces, Leases: seen.Leases,
-		ConntrackCount: seen.ConntrackCount, ConntrackMax: seen.ConntrackMax,
+		ConntrackCount: seen.ConntrackCount, ConntrackMax: seen.ConntrackMax, Refused: seen.Refused, Warnings: seen.Warnings,
 		MemoryBytes: residentBytes(), Ignored: a.ignored,
 	}
 }

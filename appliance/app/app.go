@@ -64,10 +64,15 @@ func New(cfg Config) (*App, error) {
 	}
 	a.kernel = k
 	a.plane = dataplane.New(k, a.log)
+	open := a.withFile
 	if cfg.Drive != "" {
-		return a, a.withDrive()
+		open = a.withDrive
 	}
-	return a, a.withFile()
+	if err := open(); err != nil {
+		return a, err
+	}
+	a.router.meters = k.Meters
+	return a, nil
 }
 
 func (a *App) withDrive() error {
@@ -122,6 +127,7 @@ func (a *App) Run(ctx context.Context) error {
 		a.agent.Run(ctx)
 	}()
 	go a.passEvents(ctx)
+	go a.watchPressure(ctx)
 	if err := a.guard(ctx); err != nil {
 		a.log.Warn("strangers' changes are noticed by reading only", "err", err)
 	}

@@ -23,6 +23,8 @@ const ownerPlane = "dataplane"
 type Router struct {
 	plane    dataplane.Applier
 	services Services
+	// meters reads the counts of mappings; nil where there are none.
+	meters func() (dataplane.Meters, error)
 	// rename: nics get the spec's names (a router of its own); off, they keep
 	// the ones they have (somebody's namespace).
 	rename bool
@@ -34,6 +36,10 @@ type Router struct {
 	applied bool             // at least one Apply has run
 	failed  map[string]error // by owner, of the last Apply
 	nics    []dataplane.NicState
+	content agentv1.Content // of the last Apply
+	// table and warnings are as pressure saw them last.
+	table    dataplane.Table
+	warnings []string
 }
 
 var _ agent.Router = (*Router)(nil)
@@ -126,6 +132,9 @@ func (r *Router) Apply(ctx context.Context, c agentv1.Content) (agent.Reached, e
 		return agent.Reached{}, fmt.Errorf("find nics: %w", err)
 	}
 	reached := r.applyKernel(ctx, c, links, failed)
+	r.mu.Lock()
+	r.content = c
+	r.mu.Unlock()
 	for _, s := range r.services.Servers {
 		note(failed, s.Name(), s.Apply(ctx, c, links))
 	}

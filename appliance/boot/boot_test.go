@@ -274,3 +274,11 @@ func expect(t *testing.T, lines lineChan, want string) {
 		t.Fatalf("no line %q", want)
 	}
 }
+
+func TestRoomForConnections(t *testing.T) {
+	for memory, want := range map[uint64]string{32 << 20: "16384", 512 << 20: "131072", 64 << 30: "1048576"} {
+		if got := connections(memory); got != want {
+			t.Errorf("%d MiB: %s connections, want %s", memory>>20, got, want)
+		}
+	}
+}

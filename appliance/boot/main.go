@@ -79,6 +79,7 @@ func run(con *console) stopReason {
 	// Before the agent: its first rules need nearly all of them, and on one CPU
 	// loading them meanwhile would only take turns with it.
 	reportModules(con, loadList("filter"))
+	report(con, sizeConnections())
 	sup := newSupervisor(con, agentCommand(cmd))
 	sup.start(time.Now())
 	con.printf("ready uptime=%.2f", uptime().Seconds())

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -82,6 +83,29 @@ func noRequests() error { return setKernel(modprobePath, "") }
 // closeModules ends loading for good, for everybody: stronger than asking for
 // signatures, an intruder with all rights in a router loads nothing at all.
 func closeModules() error { return setKernel(modulesDisabled, "1") }
+
+// The table of connections takes a tenth of the memory at most: an entry has
+// some 400 bytes. The kernel's own choice for a machine as small as a router
+// is a few thousand, which one guest's browser fills.
+const (
+	conntrackMax     = "/proc/sys/net/netfilter/nf_conntrack_max"
+	conntrackBuckets = "/proc/sys/net/netfilter/nf_conntrack_buckets"
+	bytesPerEntry    = 4096
+)
+
+// sizeConnections makes room for a connection every 4 KiB of memory.
+func sizeConnections() error {
+	var info unix.Sysinfo_t
+	if err := unix.Sysinfo(&info); err != nil {
+		return fmt.Errorf("read size of memory: %w", err)
+	}
+	entries := connections(uint64(info.Totalram) * uint64(info.Unit))
+	return errors.Join(setKernel(conntrackBuckets, entries), setKernel(conntrackMax, entries))
+}
+
+func connections(memory uint64) string {
+	return strconv.FormatUint(min(max(memory/bytesPerEntry, 16<<10), 1<<20), 10)
+}
 
 func setKernel(file, value string) error {
 	if err := os.WriteFile(file, []byte(value+"\n"), 0); err != nil {

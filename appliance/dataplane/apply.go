@@ -25,6 +25,8 @@ type Plane struct {
 	guests map[netip.Prefix]struct{}
 	// announce are addresses still to be made known.
 	announce []LinkAddress
+	// served are the guest networks of the last apply.
+	served []netip.Prefix
 	// forwards: forwarding was on after the last apply.
 	forwards bool
 }
@@ -52,6 +54,7 @@ func (p *Plane) Apply(ctx context.Context, w Want) (Reached, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	want := Render(w)
+	p.served = slices.Collect(maps.Keys(want.Mappings.Guests))
 	r := Reached{Failed: map[string]error{}}
 	errs := []error{missing(w, &r)}
 	have, err := p.converge(ctx, want, &r)

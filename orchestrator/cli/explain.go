@@ -164,6 +164,9 @@ func (x *explanation) agentFindings() (found []string) {
 	if r.BootID != "" && status.BootID != r.BootID {
 		found = append(found, "It has booted again since it was last applied to; what is wanted is pushed to it anew.")
 	}
+	for _, warning := range status.Warnings {
+		found = append(found, "Its agent warns: "+clean(warning)+".")
+	}
 	for _, field := range status.Ignored {
 		found = append(found, fmt.Sprintf("Its agent is too old for %s of the spec and ignores it; rebuild the router from a newer template.", field))
 	}

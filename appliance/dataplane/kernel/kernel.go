@@ -5,6 +5,7 @@ package kernel
 import (
 	"context"
 	"fmt"
+	"net/netip"
 
 	"github.com/sluice-nfv/sluice/appliance/dataplane"
 	"github.com/sluice-nfv/sluice/appliance/dataplane/netfilter"
@@ -97,3 +98,12 @@ func (k *Kernel) Rename(_ context.Context, names map[string]string) error { retu
 
 // Watch tells of changes of the rules by anybody; nil where the kernel cannot.
 func (k *Kernel) Watch() (*netfilter.Watch, error) { return k.filter.Watch() }
+
+// Meters reads the counts of the mappings; beside anything else.
+func (k *Kernel) Meters() (dataplane.Meters, error) { return netfilter.Meters() }
+
+// Table reads how full the table of connections is; beside anything else.
+func (k *Kernel) Table() (dataplane.Table, error) { return nl.Table() }
+
+// Hold keeps guests from new connections for some seconds.
+func (k *Kernel) Hold(guests []netip.Addr) error { return netfilter.Hold(guests) }

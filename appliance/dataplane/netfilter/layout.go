@@ -1,7 +1,9 @@
 package netfilter
 
 import (
+	"encoding/binary"
 	"reflect"
+	"time"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
@@ -29,6 +31,7 @@ type chain struct {
 var (
 	typeEndpoint = nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetProto, nftables.TypeInetService)
 	typeTarget   = nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetService)
+	typeMeter    = nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetProto, nftables.TypeInetService, nftables.TypeCTDir)
 	typeGrant    = nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetProto, nftables.TypeInetService, nftables.TypeIPAddr)
 )
 
@@ -41,6 +44,16 @@ const (
 	setForward  = "forward"
 	setLimited  = "limited"
 	setGrants   = "grants"
+)
+
+// The sets that are not ours to fill: packets make their elements, and setHeld
+// has what hold puts in for a while. They are in no State.
+const (
+	setReceived  = "received"  // VIP: counted
+	setSent      = "sent"      // VIP: counted
+	setForwarded = "forwarded" // VIP, protocol, port, direction: counted
+	setPace      = "pace"      // guest: its rate of new connections
+	setHeld      = "held"      // guest: gets no new connections
 )
 
 func newLayout() layout {
@@ -56,10 +69,18 @@ func newLayout() layout {
 			set(nftables.Set{Name: setForward, KeyType: typeEndpoint, DataType: typeTarget, IsMap: true, Concatenation: true}),
 			set(nftables.Set{Name: setLimited, KeyType: typeEndpoint, DataType: typeTarget, IsMap: true, Concatenation: true}),
 			set(nftables.Set{Name: setGrants, KeyType: typeGrant, Interval: true, Concatenation: true}),
+			set(nftables.Set{Name: setReceived, KeyType: addr, Dynamic: true, Size: 1 << 16}),
+			set(nftables.Set{Name: setSent, KeyType: addr, Dynamic: true, Size: 1 << 16}),
+			set(nftables.Set{Name: setForwarded, KeyType: typeMeter, Concatenation: true, Dynamic: true, Size: 1 << 18}),
+			set(nftables.Set{Name: setPace, KeyType: addr, Dynamic: true, HasTimeout: true, Timeout: time.Minute, Size: 1 << 16}),
+			set(nftables.Set{Name: setHeld, KeyType: addr, HasTimeout: true}),
 		},
-		chains: []chain{arriving(t), departing(t), leaking(t)},
+		chains: []chain{entering(t), arriving(t), departing(t), leaking(t)},
 	}
 }
+
+// ours is whether a set's elements are part of the State.
+func ours(set *nftables.Set) bool { return !set.Dynamic && set.Name != setHeld }
 
 // Registers hold 4 bytes; the first and those after it. The kernel reports the
 // first by its old number.
@@ -87,12 +108,60 @@ func mapped(set string) expr.Any {
 	return &expr.Lookup{SourceRegister: reg0, DestRegister: reg0, IsDestRegSet: true, SetName: set}
 }
 
+// counted makes the element, if it is new, and counts the packet for it.
+func counted(set string) expr.Any {
+	return &expr.Dynset{SrcRegKey: reg0, SetName: set, Operation: unix.NFT_DYNSET_OP_ADD, Exprs: []expr.Any{&expr.Counter{}}}
+}
+
+// ipsDestinationNAT is IPS_DST_NAT of linux/netfilter/nf_conntrack_common.h.
+const ipsDestinationNAT = 1 << 5
+
+func status() expr.Any { return &expr.Ct{Key: expr.CtKeySTATUS, Register: reg0} }
+
+// asked loads from the tuple of the first packet before its translation.
+func asked(key expr.CtKey, reg uint32) expr.Any {
+	return &expr.Ct{Key: key, Register: reg, Direction: expr.CtDirOriginal}
+}
+
+func anyOf(bits uint32) expr.Any {
+	return &expr.Bitwise{SourceRegister: reg0, DestRegister: reg0, Len: 4, Mask: binary.NativeEndian.AppendUint32(nil, bits), Xor: make([]byte, 4)}
+}
+func isSet() expr.Any   { return &expr.Cmp{Op: expr.CmpOpNeq, Register: reg0, Data: make([]byte, 4)} }
+func isClear() expr.Any { return &expr.Cmp{Op: expr.CmpOpEq, Register: reg0, Data: make([]byte, 4)} }
+
 func leaving(reg uint32) expr.Any { return &expr.Meta{Key: expr.MetaKeyOIFNAME, Register: reg} }
 
 func translate(kind expr.NATType, proto uint32) expr.Any {
 	// The kernel takes a minimum without a maximum for both, and reports both.
 	return &expr.NAT{Type: kind, Family: unix.NFPROTO_IPV4, RegAddrMin: reg0, RegAddrMax: reg0,
 		RegProtoMin: proto, RegProtoMax: proto, Specified: proto != 0}
+}
+
+// A guest's new connections: as many a second, and at once, as leave the agent
+// the time to see that the table fills, and few enough to be fast for anybody.
+const (
+	paceRate  = 10_000
+	paceBurst = 10_000
+)
+
+// entering: what is sent to an EIP counts for it, whatever becomes of it. New
+// connections of guests are paced: one of them cannot fill the table before the
+// agent has noticed and holds it. Counting connections here (ct count) is no
+// way: the kernel walks a guest's list for a new one, so that a flood within a
+// limit of 16,000 costs fifty times as much as without.
+func entering(t *nftables.Table) chain {
+	drop := &expr.Verdict{Kind: expr.VerdictDrop}
+	return chain{
+		Chain: &nftables.Chain{Name: "entering", Table: t, Type: nftables.ChainTypeFilter,
+			Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityRef(*nftables.ChainPriorityMangle + 10)},
+		rules: [][]expr.Any{
+			{destination(reg0), mapped(setInbound), destination(reg0), counted(setReceived)},
+			{&expr.Ct{Key: expr.CtKeySTATE, Register: reg0}, anyOf(expr.CtStateBitNEW), isClear(), &expr.Verdict{Kind: expr.VerdictReturn}},
+			{source(reg0), member(setHeld), drop},
+			{source(reg0), member(setGuests), &expr.Dynset{SrcRegKey: reg0, SetName: setPace, Operation: unix.NFT_DYNSET_OP_UPDATE, Exprs: []expr.Any{
+				&expr.Limit{Type: expr.LimitTypePkts, Rate: paceRate, Burst: paceBurst, Unit: expr.LimitTimeSecond, Over: true}}}, drop},
+		},
+	}
 }
 
 // arriving: EIP first, then port forwarding, for whatever side the packet came
@@ -136,6 +205,10 @@ func leaking(t *nftables.Table) chain {
 			Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityRef(*nftables.ChainPriorityNATSource + 100)},
 		rules: [][]expr.Any{
 			{leaving(reg0), member(setPublic), source(reg0), member(setGuests), &expr.Verdict{Kind: expr.VerdictDrop}},
+			{source(reg0), mapped(setInbound), source(reg0), counted(setSent)},
+			{status(), anyOf(ipsDestinationNAT), isSet(), asked(expr.CtKeyDSTIP, reg0), mapped(setInbound), &expr.Verdict{Kind: expr.VerdictReturn}},
+			{status(), anyOf(ipsDestinationNAT), isSet(), asked(expr.CtKeyDSTIP, reg0), asked(expr.CtKeyPROTOCOL, reg1), asked(expr.CtKeyPROTODST, reg2),
+				&expr.Ct{Key: expr.CtKeyDIRECTION, Register: reg3}, counted(setForwarded)},
 		},
 	}
 }
@@ -171,7 +244,7 @@ func (l layout) setsStand(c *nftables.Conn) (bool, error) {
 	for _, w := range l.sets {
 		h := byName[w.Name]
 		if h == nil || h.IsMap != w.IsMap || h.Interval != w.Interval || h.Concatenation != w.Concatenation ||
-			h.HasTimeout != w.HasTimeout || h.Dynamic || h.Constant ||
+			h.HasTimeout != w.HasTimeout || h.Dynamic != w.Dynamic || h.Constant ||
 			h.KeyType.GetNFTMagic() != w.KeyType.GetNFTMagic() || h.DataType.GetNFTMagic() != w.DataType.GetNFTMagic() {
 			return false, nil
 		}

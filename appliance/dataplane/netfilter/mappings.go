@@ -26,6 +26,9 @@ func observeMappings(c *nftables.Conn, s *dataplane.State) error {
 		return err
 	}
 	for _, set := range l.sets {
+		if !ours(set) {
+			continue
+		}
 		elements, err := c.GetSetElements(set)
 		if err != nil {
 			return fmt.Errorf("read set %s: %w", set.Name, err)

@@ -36,6 +36,11 @@ func (l layout) parts(s dataplane.SetMappings) []part {
 			all = append(all, part{set, remove, encode(set.Name, e)}.split(partSize)...)
 		}
 	}
+	gone := unmetered(s)
+	for _, set := range l.sets { // added first: removing what is not there would be refused
+		all = append(all, part{set, false, gone[set.Name]}.split(partSize)...)
+		all = append(all, part{set, true, gone[set.Name]}.split(partSize)...)
+	}
 	return all
 }
 

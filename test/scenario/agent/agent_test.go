@@ -144,6 +144,12 @@ func TestKilledInTheMiddleOfItsWork(t *testing.T) {
 	if err != nil || status.AppliedGeneration != 4 || !status.Services["dns"].Ready || !status.Services["dhcp"].Ready {
 		t.Fatalf("after the kill: %+v, %v", status, err)
 	}
+	if len(status.Traffic) != 1 || status.Traffic[0].UUID != "eip-0" || status.Traffic[0].InPackets < 10 || status.Traffic[0].OutBytes < 10*60 {
+		t.Errorf("traffic %+v: want what eip-0 had before the kill", status.Traffic)
+	}
+	if n := w.metric(link, at, `sluice_nic_sent_packets_total{nic="eth1"}`); n == "0" {
+		t.Error("nothing was sent by eth1")
+	}
 	if metrics := w.metric(link, at, "sluice_apply_writes_total"); metrics != "0" {
 		t.Errorf("equal state wrote %s objects; agent said:\n%s", metrics, w.agent.output())
 	}
