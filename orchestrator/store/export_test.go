@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"testing"
+	"time"
 
 	"go.etcd.io/etcd/server/v3/embed"
 
@@ -64,6 +65,32 @@ func StartListening(t *testing.T, configure func(*embed.Config)) {
 	}
 	t.Cleanup(server.Close)
 	<-server.Server.ReadyNotify()
+}
+
+// OpenLate is a store that hears of every change late.
+func (m MemoryBackend) OpenLate(ctx context.Context, by time.Duration) (*Store, error) {
+	return open(ctx, late{unowned{m.memory, make(chan struct{})}, by}, slog.New(slog.DiscardHandler))
+}
+
+type late struct {
+	unowned
+	by time.Duration
+}
+
+func (l late) watch(ctx context.Context, from, end string, after int64) <-chan batch {
+	out := make(chan batch)
+	go func() {
+		defer close(out)
+		for b := range l.unowned.watch(ctx, from, end, after) {
+			time.Sleep(l.by)
+			select {
+			case out <- b:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out
 }
 
 // OpenLossy is a store whose commits are made while their answers are lost.

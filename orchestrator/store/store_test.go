@@ -243,6 +243,44 @@ func TestLostAnswer(t *testing.T) {
 	}
 }
 
+// TestLateView: what an orchestrator refuses, or finds done already, is so in
+// the store and not only in its own view.
+func TestLateView(t *testing.T) {
+	const uuid = "00000000-0000-7000-8000-000000000001"
+	m := store.NewMemoryBackend()
+	near, err := m.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeAfter(t, near)
+	far, err := m.OpenLate(t.Context(), 100*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeAfter(t, far)
+	if _, err := near.Update(t.Context(), newZone(uuid)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := far.Update(t.Context(), func(tx *model.Tx) error {
+		if model.Get[v1.Zone](tx.View, uuid) == nil {
+			return v1.NotFound("zone", uuid)
+		}
+		return nil
+	}); err != nil {
+		t.Errorf("refused for what is there: %v", err)
+	}
+	other := model.NewUUID()
+	if _, err := near.Update(t.Context(), newZone(other)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := far.Update(t.Context(), func(tx *model.Tx) error { tx.Drop(model.Zones, other); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if v, err := near.Update(t.Context(), func(*model.Tx) error { return nil }); err != nil || model.Get[v1.Zone](v, other) != nil {
+		t.Errorf("a zone that was deleted is still there (%v)", err)
+	}
+}
+
 func TestPrivateKeysMakeNoView(t *testing.T) {
 	s := openStore(t, store.Config{Dir: t.TempDir()})
 	same := s.View()

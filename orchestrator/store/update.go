@@ -18,7 +18,7 @@ const commitTimeout = 10 * time.Second
 // nothing. The rule runs again on a newer view if another orchestrator
 // committed first, so it must have no effect besides the Tx. The returned view
 // shows the commit. A rule that wrote nothing commits nothing; an error of the
-// rule is returned as it is.
+// rule is returned as it is. Both are of the newest view that there is.
 func (s *Store) Update(ctx context.Context, rule func(*model.Tx) error) (*model.View, error) {
 	select {
 	case s.writing <- struct{}{}:
@@ -56,14 +56,20 @@ func (s *Store) attempt(ctx context.Context, rule func(*model.Tx) error) (*model
 	}
 	base := s.current.Load()
 	tx := model.NewTx(base.view, time.Now())
-	if err := rule(tx); err != nil {
+	refusal := rule(tx)
+	writes, err := writesOf(tx, base.view)
+	if err != nil {
 		return nil, false, err
 	}
-	writes, err := writesOf(tx, base.view)
-	if err != nil || len(writes) == 0 {
-		return base.view, err == nil, err
+	var revision int64
+	var ok bool
+	if refusal != nil || len(writes) == 0 {
+		if ok, err = s.isNewest(ctx, base); ok {
+			return base.view, refusal == nil, refusal
+		}
+	} else {
+		revision, ok, err = s.commit(base.epoch, writes)
 	}
-	revision, ok, err := s.commit(base.epoch, writes)
 	if err != nil {
 		return nil, false, err
 	}
@@ -73,6 +79,23 @@ func (s *Store) attempt(ctx context.Context, rule func(*model.Tx) error) (*model
 	var view *model.View
 	err = s.waitFor(context.WithoutCancel(ctx), func(f *frame) bool { view = f.view; return view.Revision >= revision })
 	return view, err == nil, err
+}
+
+// isNewest reports whether a frame shows the newest commit. What a rule refuses
+// or finds done already is not guarded by a commit, and on a view that is
+// behind it may be wrong: another orchestrator's commit may just have made what
+// it misses.
+func (s *Store) isNewest(ctx context.Context, f *frame) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+	defer cancel()
+	found, _, err := s.backend.read(ctx, epochKey, "")
+	switch {
+	case err == nil:
+		return len(found) == 0 || found[0].revision <= f.epoch, nil
+	case s.running.Err() != nil:
+		return false, errClosed
+	}
+	return false, unavailable("read", err)
 }
 
 // writesOf is what a Tx changes in the store. Deleting what the view does not

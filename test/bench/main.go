@@ -74,6 +74,7 @@ var benchmarks = []benchmark{
 	{"boot-ratio", "the router template's boot, and its size", bootRatio},
 	{"dhcp-cpu", "server CPU per DHCP exchange, 1,000 fixed bindings", dhcpCPU},
 	{"dns-cpu", "server CPU per DNS query, 10,000 local names", dnsCPU},
+	{"scale", "a server with 100,000 nics in its store: calls, memory, start", scale},
 	{"nat-eip-cps", "new connections a second through the last of 10,000 EIPs", eipRate},
 	{"nat-pf-cps", "new connections a second through the last of 10,000 port forwardings", forwardRate},
 	{"nat-apply", "10,000 EIPs and 10,000 port forwardings from nothing", applyAll},
