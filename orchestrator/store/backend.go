@@ -6,8 +6,9 @@ import "context"
 // watches, and a guarded transaction. Ranges are [from, end); an empty end
 // means the one key.
 type backend interface {
-	// read is everything in the range, at one revision.
-	read(ctx context.Context, from, end string) ([]entry, int64, error)
+	// scan hands out everything in the range, ascending and at one revision, a
+	// page at a time, until each fails.
+	scan(ctx context.Context, from, end string, each func([]entry) error) (revision int64, err error)
 	// watch yields the changes in the range after a revision, whole revisions
 	// at a time, until the context ends or the watch is lost; the last batch
 	// may carry the reason.
@@ -17,6 +18,15 @@ type backend interface {
 	// acquire waits for the lock of that name. Nobody in this process holds it.
 	acquire(ctx context.Context, name string) (*Lock, error)
 	close() error
+}
+
+// read is everything in a range that is small.
+func read(ctx context.Context, b backend, from, end string) (all []entry, err error) {
+	_, err = b.scan(ctx, from, end, func(page []entry) error {
+		all = append(all, page...)
+		return nil
+	})
+	return all, err
 }
 
 // entry is a key with its value; a nil value is a deleted key.

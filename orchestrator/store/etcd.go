@@ -39,32 +39,59 @@ func dialEtcd(c Config) (*etcd, error) {
 	return &etcd{client: client, stop: func() error { return nil }}, nil
 }
 
-// pageSize is how many keys one answer holds: below the message limits of gRPC
-// with values of a few KiB.
-const pageSize = 2000
+// pageSize is how many keys one answer holds. etcd counts all that follow for
+// each, so few and large ones; with values of a KiB they are some 10 MB.
+const pageSize = 10_000
 
-func (b *etcd) read(ctx context.Context, from, end string) ([]entry, int64, error) {
-	var all []entry
-	var revision int64 // of the first page; the others are read at the same
+// scan reads the next page while the last one is made use of.
+func (b *etcd) scan(ctx context.Context, from, end string, each func([]entry) error) (revision int64, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	pages := make(chan *clientv3.GetResponse)
+	failed := make(chan error, 1)
+	go func() {
+		defer close(pages)
+		failed <- b.pages(ctx, from, end, pages)
+	}()
+	for page := range pages {
+		entries := make([]entry, len(page.Kvs))
+		for i, kv := range page.Kvs {
+			entries[i] = entry{string(kv.Key), present(kv.Value), kv.ModRevision}
+		}
+		if revision == 0 {
+			revision = page.Header.Revision
+		}
+		if err := each(entries); err != nil {
+			return 0, err
+		}
+	}
+	return revision, <-failed
+}
+
+// pages sends a range as it is at the revision of the first page.
+func (b *etcd) pages(ctx context.Context, from, end string, to chan<- *clientv3.GetResponse) error {
+	var revision int64
 	for {
 		opts := []clientv3.OpOption{clientv3.WithLimit(pageSize), clientv3.WithRev(revision)}
 		if end != "" {
 			opts = append(opts, clientv3.WithRange(end))
 		}
-		resp, err := b.client.Get(ctx, from, opts...)
+		page, err := b.client.Get(ctx, from, opts...)
 		if err != nil {
-			return nil, 0, err
+			return err
 		}
 		if revision == 0 {
-			revision = resp.Header.Revision
+			revision = page.Header.Revision
 		}
-		for _, kv := range resp.Kvs {
-			all = append(all, entry{string(kv.Key), present(kv.Value), kv.ModRevision})
+		select {
+		case to <- page:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
-		if !resp.More {
-			return all, revision, nil
+		if !page.More {
+			return nil
 		}
-		from = all[len(all)-1].key + "\x00"
+		from = string(page.Kvs[len(page.Kvs)-1].Key) + "\x00"
 	}
 }
 

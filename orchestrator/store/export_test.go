@@ -69,7 +69,7 @@ func StartListening(t *testing.T, configure func(*embed.Config)) {
 
 // OpenLate is a store that hears of every change late.
 func (m MemoryBackend) OpenLate(ctx context.Context, by time.Duration) (*Store, error) {
-	return open(ctx, late{unowned{m.memory, make(chan struct{})}, by}, slog.New(slog.DiscardHandler))
+	return open(ctx, late{unowned{m.memory, make(chan struct{})}, by}, model.Catalog{}, slog.New(slog.DiscardHandler))
 }
 
 type late struct {

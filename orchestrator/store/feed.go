@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	v1 "github.com/sluice-nfv/sluice/api/v1"
 	"github.com/sluice-nfv/sluice/orchestrator/model"
 )
 
@@ -36,7 +37,18 @@ func (s *Store) publish(step Step, epoch int64) {
 
 // load reads everything and publishes it.
 func (s *Store) load(ctx context.Context) error {
-	entries, revision, err := s.backend.read(ctx, modelStart, modelEnd)
+	view := model.NewView()
+	view.Catalog = s.catalog
+	var epoch int64
+	var bad error
+	revision, err := s.backend.scan(ctx, modelStart, modelEnd, func(page []entry) error {
+		what, err := apply(view, page)
+		epoch, bad = max(epoch, what.epoch), err
+		return err
+	})
+	if bad != nil {
+		return bad
+	}
 	if err != nil {
 		return fmt.Errorf("read store: %w", err)
 	}
@@ -47,14 +59,8 @@ func (s *Store) load(ctx context.Context) error {
 	if revision < seen {
 		return fmt.Errorf("read store: it is at revision %d, but %d was seen already: was it restored from a backup? restart the orchestrator", revision, seen)
 	}
-	view := model.NewView()
-	view.Catalog = s.catalog
-	what, err := apply(view, entries)
-	if err != nil {
-		return err
-	}
 	view.Revision = revision
-	s.publish(Step{View: view, Gap: revision > seen}, what.epoch)
+	s.publish(Step{View: view, Gap: revision > seen}, epoch)
 	return nil
 }
 
@@ -82,10 +88,26 @@ func apply(view *model.View, entries []entry) (done applied, err error) {
 		if err != nil {
 			return done, err
 		}
+		shareNames(view, r)
 		view.Put(k.Kind, r)
 		done.add(Change{Key: k, Revision: e.revision, Before: before, After: r})
 	}
 	return done, nil
+}
+
+// shareNames lets a nic name its parents by their own strings: there may be a
+// hundred thousand, and each copy is 48 bytes.
+func shareNames(view *model.View, r v1.Resource) {
+	nic, ok := r.(*v1.VMNic)
+	if !ok {
+		return
+	}
+	if l3 := model.Get[v1.L3Network](view, nic.L3NetworkUUID); l3 != nil {
+		nic.L3NetworkUUID = l3.UUID
+	}
+	if vm := model.Get[v1.VMInstance](view, nic.VMInstanceUUID); vm != nil {
+		nic.VMInstanceUUID = vm.UUID
+	}
 }
 
 // ofModel is false for private keys, which lie between the epoch and the

@@ -30,10 +30,15 @@ func inRange(key, from, end string) bool {
 	return key == from || end != "" && key >= from && key < end
 }
 
-func (m *memory) read(ctx context.Context, from, end string) ([]entry, int64, error) {
+func (m *memory) scan(ctx context.Context, from, end string, each func([]entry) error) (int64, error) {
 	if err := m.usable(ctx); err != nil {
-		return nil, 0, err
+		return 0, err
 	}
+	all, revision := m.inRange(from, end)
+	return revision, each(all)
+}
+
+func (m *memory) inRange(from, end string) ([]entry, int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var all []entry
@@ -43,7 +48,7 @@ func (m *memory) read(ctx context.Context, from, end string) ([]entry, int64, er
 		}
 	}
 	sort.Slice(all, func(i, j int) bool { return all[i].key < all[j].key })
-	return all, m.revision, nil
+	return all, m.revision
 }
 
 func (m *memory) usable(ctx context.Context) error {

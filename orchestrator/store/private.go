@@ -14,7 +14,7 @@ func (s *Store) Private() *Private { return &Private{s.backend} }
 
 // Get is the value of a key, and whether there is one.
 func (p *Private) Get(ctx context.Context, key string) ([]byte, bool, error) {
-	found, _, err := p.backend.read(ctx, privatePrefix+key, "")
+	found, err := read(ctx, p.backend, privatePrefix+key, "")
 	if err != nil {
 		return nil, false, fmt.Errorf("get private key %s: %w", key, err)
 	}
@@ -27,7 +27,7 @@ func (p *Private) Get(ctx context.Context, key string) ([]byte, bool, error) {
 // Keys are the keys from one on and before another, ascending. Their values are
 // read too, so they should be small.
 func (p *Private) Keys(ctx context.Context, from, before string) ([]string, error) {
-	found, _, err := p.backend.read(ctx, privatePrefix+from, privatePrefix+before)
+	found, err := read(ctx, p.backend, privatePrefix+from, privatePrefix+before)
 	if err != nil {
 		return nil, fmt.Errorf("list private keys from %s: %w", from, err)
 	}

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -61,6 +62,9 @@ type Store struct {
 // openTimeout bounds how long the first read of everything may take.
 const openTimeout = 30 * time.Second
 
+// manyNics is from where on the memory of the first read is worth a collection.
+const manyNics = 5_000
+
 // Open starts or joins the etcd and reads everything. It fails, naming the
 // key, if a stored value cannot be decoded, and if another process uses Dir.
 func Open(ctx context.Context, c Config) (*Store, error) {
@@ -101,6 +105,9 @@ func open(ctx context.Context, b backend, c model.Catalog, log *slog.Logger) (*S
 	if err := s.load(ctx); err != nil {
 		s.stop()
 		return nil, errors.Join(fmt.Errorf("open store: %w", err), b.close())
+	}
+	if s.View().Len(model.Nics) > manyNics {
+		debug.FreeOSMemory() // reading took several times what is left
 	}
 	go s.feed()
 	return s, nil

@@ -88,7 +88,7 @@ func (s *Store) attempt(ctx context.Context, rule func(*model.Tx) error) (*model
 func (s *Store) isNewest(ctx context.Context, f *frame) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
-	found, _, err := s.backend.read(ctx, epochKey, "")
+	found, err := read(ctx, s.backend, epochKey, "")
 	switch {
 	case err == nil:
 		return len(found) == 0 || found[0].revision <= f.epoch, nil
@@ -134,7 +134,7 @@ func (s *Store) commit(epoch int64, writes []entry) (int64, bool, error) {
 	}
 	ctx, cancel = context.WithTimeout(s.running, commitTimeout)
 	defer cancel()
-	found, _, readErr := s.backend.read(ctx, epochKey, "")
+	found, readErr := read(ctx, s.backend, epochKey, "")
 	if readErr == nil && len(found) == 1 && string(found[0].value) == mark {
 		return found[0].revision, true, nil
 	}

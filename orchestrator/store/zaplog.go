@@ -39,6 +39,9 @@ func (c slogCore) Write(e zapcore.Entry, fields []zapcore.Field) error {
 
 func (c slogCore) Sync() error { return nil }
 
+// maxAttr is how much of a text is logged, in bytes.
+const maxAttr = 300
+
 func attrs(fields []zapcore.Field) []any {
 	enc := zapcore.NewMapObjectEncoder()
 	for _, f := range fields {
@@ -46,6 +49,9 @@ func attrs(fields []zapcore.Field) []any {
 	}
 	out := make([]any, 0, len(enc.Fields))
 	for k, v := range enc.Fields {
+		if s, ok := v.(string); ok && len(s) > maxAttr { // whole requests
+			v = s[:maxAttr] + "..."
+		}
 		out = append(out, slog.Any(k, v))
 	}
 	return out

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/sluice-nfv/sluice/api/client"
 	v1 "github.com/sluice-nfv/sluice/api/v1"
 	"github.com/sluice-nfv/sluice/orchestrator/model"
@@ -32,22 +34,27 @@ const (
 // into the store in one transaction.
 const (
 	scaleCalls = 300
-	scaleBatch = 2000
+	scaleBatch = 250
 )
+
+// logLength is more commits than etcd keeps in memory: with the few large ones
+// of filling in there, the server would hold all data once more.
+const logLength = 6000
 
 var scaleSizes = []int{0, 1_000, 10_000, 100_000}
 
 // scaled is what was measured with a store of one size.
 type scaled struct {
 	nics                     int
-	data, memory             float64 // bytes: encoded resources; anonymous memory of the server
+	data                     float64 // bytes of the encoded resources
+	memory, busy             float64 // bytes of the server's anonymous memory: once started, after the calls
 	start                    time.Duration
 	create, read, page, sort []time.Duration
 }
 
 func (s scaled) String() string {
-	return fmt.Sprintf("scale %6d nics: data=%.1fMB memory=%.1fMB start=%.2fs create p50=%.2f p99=%.2f read p50=%.2f page p50=%.2f p99=%.2f sorted p50=%.2f ms",
-		s.nics, s.data/1e6, s.memory/1e6, s.start.Seconds(), ms(s.create, 50), ms(s.create, 99), ms(s.read, 50), ms(s.page, 50), ms(s.page, 99), ms(s.sort, 50))
+	return fmt.Sprintf("scale %6d nics: data=%.1fMB memory=%.1fMB busy=%.1fMB start=%.2fs create p50=%.2f p99=%.2f read p50=%.2f page p50=%.2f p99=%.2f sorted p50=%.2f ms",
+		s.nics, s.data/1e6, s.memory/1e6, s.busy/1e6, s.start.Seconds(), ms(s.create, 50), ms(s.create, 99), ms(s.read, 50), ms(s.page, 50), ms(s.page, 99), ms(s.sort, 50))
 }
 
 // ms is a percentile in milliseconds.
@@ -114,9 +121,29 @@ func fillStore(ctx context.Context, dir string, nics int) (data float64, err err
 			return 0, err
 		}
 		if done {
+			if err := roll(ctx, s.Private()); err != nil {
+				return 0, err
+			}
 			return dataOf(view)
 		}
 	}
+}
+
+// roll makes small commits until etcd has forgotten the ones before.
+func roll(ctx context.Context, p *store.Private) error {
+	const writers = 50
+	var all errgroup.Group
+	for i := range writers {
+		all.Go(func() error {
+			for range logLength / writers {
+				if err := p.Put(ctx, fmt.Sprint("bench/", i), nil); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return all.Wait()
 }
 
 func dataOf(v *model.View) (bytes float64, err error) {
@@ -187,10 +214,13 @@ func (b *bench) serveScaled(ctx context.Context, dir string, s *scaled) (err err
 		time.Sleep(5 * time.Millisecond)
 	}
 	s.start = time.Since(began)
+	if s.memory, err = anonymous(server.Process.Pid); err != nil {
+		return err
+	}
 	if err := s.calls(ctx, api); err != nil {
 		return err
 	}
-	s.memory, err = anonymous(server.Process.Pid)
+	s.busy, err = anonymous(server.Process.Pid)
 	return err
 }
 
