@@ -1,0 +1,206 @@
+package kerneltest
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/sluice-nfv/sluice/appliance/dataplane"
+)
+
+// Packet is the first one of a connection, as it comes in.
+type Packet struct {
+	In string
+	// Protocol is "tcp" or "udp".
+	Protocol string
+	From, To netip.AddrPort
+}
+
+// Way is what becomes of a packet.
+type Way struct {
+	// Out is the link it leaves by; "" where it stays or is dropped, and "lo"
+	// where the router itself gets it.
+	Out string
+	// Source is whom the receiver sees, and To who receives it; a port that
+	// the kernel chooses is 0.
+	Source netip.Addr
+	To     netip.AddrPort
+	// By is the rule, or the map's element, that decided.
+	By string
+}
+
+// String is for tables of tests.
+func (w Way) String() string {
+	if w.Out == "" {
+		return "dropped by " + w.By
+	}
+	return fmt.Sprintf("out %s from %s to %s by %s", w.Out, w.Source, w.To, w.By)
+}
+
+// Trace follows a packet through a state, hook by hook, as the kernel does
+// with the rules and maps that it has.
+func Trace(s dataplane.State, p Packet) Way {
+	at := hook{Packet: p, states: []string{"NEW"}}
+	drop := func(by string) Way { return Way{By: by} }
+	if target, by := at.chain(s, "raw", "SLUICE-SOURCE"); target == "DROP" {
+		return drop(by)
+	}
+	mapped := at.arrive(s.Mappings)
+	if at.out = route(s, at.To.Addr()); at.out == "lo" {
+		if target, by := at.chain(s, "filter", "SLUICE-INPUT"); target != "ACCEPT" {
+			return drop(by)
+		} else {
+			return Way{Out: "lo", Source: p.From.Addr(), To: at.To, By: by}
+		}
+	}
+	if at.out == "" {
+		return drop("no route")
+	}
+	target, by := at.chain(s, "filter", "SLUICE-FORWARD")
+	if target != "ACCEPT" {
+		return drop(by)
+	}
+	if mapped != "" {
+		by = mapped
+	}
+	source, translated := at.depart(s)
+	if translated != "" && mapped == "" {
+		by = translated
+	}
+	_, public := s.Mappings.Public[at.out]
+	for g := range s.Mappings.Guests {
+		if public && g.Contains(source) {
+			return drop("leaking")
+		}
+	}
+	return Way{Out: at.out, Source: source, To: at.To, By: by}
+}
+
+type hook struct {
+	Packet
+	out    string
+	states []string
+}
+
+// arrive is the chain of that table: EIP, forward, limited forward.
+func (h *hook) arrive(e dataplane.Elements) string {
+	number := map[string]uint8{"tcp": 6, "udp": 17}[h.Protocol]
+	before, by := h.To, ""
+	key := dataplane.Endpoint{Addr: before.Addr(), Protocol: number, Port: before.Port()}
+	if guest, ok := e.Inbound[before.Addr()]; ok {
+		h.To, by = netip.AddrPortFrom(guest, before.Port()), "inbound"
+	} else if t, ok := e.Forward[key]; ok {
+		h.To, by = netip.AddrPortFrom(t.Addr, t.Port), "forward"
+	} else if t, ok := e.Limited[key]; ok {
+		for g := range e.Grants {
+			if g.VIP == key.Addr && g.Protocol == number && g.First <= key.Port && key.Port <= g.Last && g.Source.Contains(h.From.Addr()) {
+				h.To, by = netip.AddrPortFrom(t.Addr, t.Port), "limited"
+			}
+		}
+	}
+	if by != "" {
+		h.states = append(h.states, "DNAT")
+	}
+	return by
+}
+
+// depart is the source after translation, and by what.
+func (h *hook) depart(s dataplane.State) (netip.Addr, string) {
+	source := h.From.Addr()
+	if _, public := s.Mappings.Public[h.out]; public && !h.To.Addr().IsMulticast() {
+		if vip, ok := s.Mappings.Outbound[source]; ok {
+			return vip, "outbound"
+		}
+	}
+	switch target, by := h.chain(s, "nat", "SLUICE-SNAT"); target {
+	case "SNAT":
+		words := strings.Fields(by)
+		return netip.MustParseAddr(words[slices.Index(words, "--to-source")+1]), by
+	case "MASQUERADE":
+		for at := range s.Addresses {
+			if at.Link == h.out && !at.Prefix.IsSingleIP() {
+				return at.Prefix.Addr(), by
+			}
+		}
+	}
+	return source, ""
+}
+
+// route is the link towards an address: "lo" for the router's own.
+func route(s dataplane.State, to netip.Addr) string {
+	for at := range s.Addresses {
+		if at.Prefix.Addr() == to {
+			return "lo"
+		}
+	}
+	best, link := -1, ""
+	for r := range s.Routes {
+		if r.Prefix.Contains(to) && r.Prefix.Bits() > best {
+			best, link = r.Prefix.Bits(), r.Link
+		}
+	}
+	return link
+}
+
+// chain is the target of the first rule that matches, and the rule; the
+// policy of the chain that jumps here where none does.
+func (h *hook) chain(s dataplane.State, table, name string) (target, by string) {
+	for _, rule := range s.Chains[dataplane.ChainID{Table: table, Chain: name}] {
+		if target, ok := h.match(strings.Fields(rule)); ok && target != "TCPMSS" {
+			return target, rule
+		}
+	}
+	for id, b := range s.Builtins {
+		if id.Table == table && b.Target == name {
+			return b.Policy, "policy of " + id.Chain
+		}
+	}
+	return "", ""
+}
+
+// match reads a rule as iptables prints it. A word that it does not know is a
+// mistake of this tracer's, not a packet's.
+func (h *hook) match(words []string) (target string, ok bool) {
+	not := false
+	for i := 0; i < len(words); i++ {
+		word, value := words[i], ""
+		if word == "!" {
+			not = true
+			continue
+		}
+		if i++; i < len(words) {
+			value = words[i]
+		}
+		holds := true
+		switch word {
+		case "-s":
+			holds = netip.MustParsePrefix(value).Contains(h.From.Addr())
+		case "-d":
+			holds = netip.MustParsePrefix(value).Contains(h.To.Addr())
+		case "-i":
+			holds = value == h.In
+		case "-o":
+			holds = value == h.out
+		case "-p":
+			holds = value == h.Protocol
+		case "--sport":
+			holds = value == strconv.Itoa(int(h.From.Port()))
+		case "--dport":
+			holds = value == strconv.Itoa(int(h.To.Port()))
+		case "--ctstate":
+			holds = slices.ContainsFunc(strings.Split(value, ","), func(x string) bool { return slices.Contains(h.states, x) })
+		case "-m", "--comment", "--icmp-type":
+		case "-j":
+			return value, true
+		default:
+			panic(fmt.Sprintf("trace: %q in rule %q", word, words))
+		}
+		if holds == not {
+			return "", false
+		}
+		not = false
+	}
+	return "", false
+}
