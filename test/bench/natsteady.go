@@ -196,8 +196,8 @@ func changeLoss(ctx context.Context, b *bench) (rows []result, err error) {
 		var specs []prepared
 		for i := range 1 + perSecond*lossSeconds {
 			d := c
-			if i > 0 { // the last EIP is the load's
-				d = moved(c, m.k, i%(lossMappings-1))
+			if i > 0 {
+				d = moved(c, m.k, i)
 			}
 			p, err := m.spec(d)
 			if err != nil {
