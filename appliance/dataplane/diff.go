@@ -154,6 +154,9 @@ func diffMap[K, V comparable](have, want, del, add map[K]V) {
 			del[k] = v
 		}
 	}
+	if len(del) == 0 && len(have) == len(want) {
+		return // all there is is wanted, and no more is
+	}
 	for k, v := range want {
 		if h, ok := have[k]; !ok || h != v {
 			add[k] = v
