@@ -35,11 +35,14 @@ func (a *App) withFile() error {
 // fileRouter is the router that the file is for. An unreadable file is
 // reported later, and may be mended while the agent runs.
 func (a *App) fileRouter() string {
-	in, err := readSpec(a.cfg.SpecFile)
-	if err != nil || in.Spec.RouterUUID == "" {
+	var spec struct {
+		RouterUUID string `json:"routerUuid"`
+	}
+	raw, err := os.ReadFile(a.cfg.SpecFile)
+	if err != nil || json.Unmarshal(raw, &spec) != nil || spec.RouterUUID == "" {
 		return nameless
 	}
-	return in.Spec.RouterUUID
+	return spec.RouterUUID
 }
 
 func readSpec(path string) (agent.Incoming, error) {

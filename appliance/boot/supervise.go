@@ -3,6 +3,7 @@ package boot
 import (
 	"fmt"
 	"os"
+	"os/signal"
 	"syscall"
 	"time"
 
@@ -33,6 +34,19 @@ func agentCommand(cmd cmdline) []string {
 
 func newSupervisor(con *console, argv []string) *supervisor {
 	return &supervisor{con: con, argv: argv, spawn: spawn, reap: reapOne}
+}
+
+// Supervise keeps argv running as process 1 keeps the agent, until SIGTERM: for
+// measuring what a death of the agent costs, outside of a router.
+func Supervise(argv []string) {
+	ev := &events{child: make(chan os.Signal, 1), stop: make(chan stopReason, 1)}
+	asked := make(chan os.Signal, 1)
+	signal.Notify(ev.child, unix.SIGCHLD)
+	signal.Notify(asked, unix.SIGTERM)
+	go func() { ev.request(reasonOf(<-asked)) }()
+	s := newSupervisor(&console{out: os.Stderr}, argv)
+	s.start(time.Now())
+	s.loop(ev)
 }
 
 // start starts the child, or schedules the next try if it can not.

@@ -24,7 +24,12 @@ type tally struct {
 	// Times from DISCOVER to ACK, milliseconds.
 	P50 float64 `json:"p50"`
 	P99 float64 `json:"p99"`
+	// Gaps are the longest times without an ACK, milliseconds, longest first.
+	Gaps []float64 `json:"gaps"`
 }
+
+// gapsTold bounds Gaps.
+const gapsTold = 8
 
 // dhcpLoad plays many guests on one link: each exchange is a guest's whole
 // DISCOVER, OFFER, REQUEST, ACK. Its rate does not depend on the server.
@@ -33,9 +38,12 @@ type dhcpLoad struct {
 	link   int
 	guests int
 
+	first uint32 // xid of the first exchange: answers to an earlier load are none of ours
 	mu    sync.Mutex
-	began []time.Time // by xid
+	began []time.Time // by exchange
 	took  []float64   // of each that was done, milliseconds
+	gaps  []float64   // between one and the next
+	last  time.Time
 	tally
 }
 
@@ -66,6 +74,9 @@ func dhcpLoadMain(args []string) error {
 	}
 	slices.Sort(l.took)
 	l.P50, l.P99 = l.took[len(l.took)/2], l.took[len(l.took)*99/100]
+	slices.Sort(l.gaps)
+	slices.Reverse(l.gaps)
+	l.Gaps = l.gaps[:min(gapsTold, len(l.gaps))]
 	return json.NewEncoder(os.Stdout).Encode(l.tally)
 }
 
@@ -83,7 +94,7 @@ func openLoad(link string, guests, exchanges int) (*dhcpLoad, error) {
 		return nil, fmt.Errorf("bind packet socket to %s: %w", link, err)
 	}
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 8<<20) // a smaller queue loses answers, and they are counted as such
-	return &dhcpLoad{fd: fd, link: nic.Index, guests: guests, began: make([]time.Time, exchanges)}, nil
+	return &dhcpLoad{fd: fd, link: nic.Index, guests: guests, first: uint32(os.Getpid()) << 20, began: make([]time.Time, exchanges)}, nil
 }
 
 // send begins n exchanges, each at its time: guests do not boot in step. The
@@ -101,7 +112,7 @@ func (l *dhcpLoad) send(rate float64, n int) error {
 		l.Begun++
 		l.began[i] = time.Now()
 		l.mu.Unlock()
-		if _, err := unix.Write(l.fd, discover(i, i%l.guests)); err != nil {
+		if _, err := unix.Write(l.fd, discover(int(l.first)+i, i%l.guests)); err != nil {
 			return fmt.Errorf("send DISCOVER: %w", err)
 		}
 	}
@@ -109,6 +120,11 @@ func (l *dhcpLoad) send(rate float64, n int) error {
 }
 
 func (l *dhcpLoad) receive() {
+	_ = l.frames(func(f []byte) error { l.answered(f); return nil })
+}
+
+// frames calls f with each frame that comes in, until one of them fails.
+func (l *dhcpLoad) frames(f func([]byte) error) error {
 	buf := make([]byte, 2048)
 	for {
 		n, from, err := unix.Recvfrom(l.fd, buf, 0)
@@ -116,34 +132,40 @@ func (l *dhcpLoad) receive() {
 			if errors.Is(err, unix.EINTR) {
 				continue
 			}
-			return
+			return err
 		}
 		if a, ok := from.(*unix.SockaddrLinklayer); ok && a.Pkttype == unix.PACKET_OUTGOING {
 			continue
 		}
-		l.answered(buf[:n])
+		if err := f(buf[:n]); err != nil {
+			return err
+		}
 	}
 }
 
+func (l *dhcpLoad) write(f []byte) error { _, err := unix.Write(l.fd, f); return err }
+
 func (l *dhcpLoad) answered(frame []byte) {
 	a, ok := openAnswer(frame)
-	if !ok {
+	n := int(a.xid - l.first)
+	if !ok || n >= len(l.began) {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	guest := int(a.xid) % l.guests
+	guest := n % l.guests
 	switch {
 	case a.yiaddr != guestIP(guest), a.server != serverIP, a.kind != msgOffer && a.kind != msgAck:
 		l.Wrong++
 		l.Why = fmt.Sprintf("guest %d got %+v", guest, a)
 	case a.kind == msgOffer:
 		_, _ = unix.Write(l.fd, request(int(a.xid), guest)) // if it is lost, the exchange is not done
-	case int(a.xid) >= l.Begun:
-		l.Wrong++
-		l.Why = fmt.Sprintf("an exchange that never began: %+v", a)
 	default:
-		l.Done++
-		l.took = append(l.took, float64(time.Since(l.began[a.xid]))/1e6)
+		now := time.Now()
+		if l.Done++; l.Done > 1 {
+			l.gaps = append(l.gaps, float64(now.Sub(l.last))/1e6)
+		}
+		l.last = now
+		l.took = append(l.took, float64(now.Sub(l.began[n]))/1e6)
 	}
 }

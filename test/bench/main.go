@@ -41,6 +41,14 @@ func main() {
 			end(dnsEchoMain(os.Args[2:]))
 		case "dns-upstream":
 			end(dnsUpstreamMain(os.Args[2:]))
+		case "dhcp-echo":
+			end(dhcpEchoMain())
+		case "dhcp-wait":
+			end(dhcpWaitMain(os.Args[2:]))
+		case "dhcp-change":
+			end(dhcpChangeMain())
+		case "supervise":
+			end(superviseMain(os.Args[2:]))
 		}
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -73,6 +81,9 @@ var benchmarks = []benchmark{
 	{"agent-rss", "memory of the agent in a router, idle", agentMemory},
 	{"boot-ratio", "the router template's boot, and its size", bootRatio},
 	{"dhcp-cpu", "server CPU per DHCP exchange, 1,000 fixed bindings", dhcpCPU},
+	{"dhcp-rate", "DHCP exchanges a second kept without a loss, 1,000 fixed bindings", dhcpKept},
+	{"dhcp-start", "DHCP with 65,000 bindings: start, one change, memory", dhcpSize},
+	{"dhcp-kill-gap", "time without DHCP after the agent is killed", dhcpKillGap},
 	{"dns-cpu", "server CPU per DNS query, 10,000 local names", dnsCPU},
 	{"scale", "a server with 100,000 nics in its store: calls, memory, start", scale},
 	{"nat-eip-cps", "new connections a second through the last of 10,000 EIPs", eipRate},

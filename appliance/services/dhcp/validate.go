@@ -1,9 +1,11 @@
 package dhcp
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/sluice-nfv/sluice/api/agentv1"
@@ -90,40 +92,62 @@ func validateLists(at string, n agentv1.DHCPNetwork) error {
 	return nil
 }
 
-// validateBindings allows a MAC and an address once in a network. Paths are
-// made only for what is wrong: there may be 65,000.
+// validateBindings allows a MAC and an address once in a network. It is quick,
+// and makes paths only for what is wrong: there may be 65,000, and each change
+// of one of them comes by here.
 func validateBindings(at string, n agentv1.DHCPNetwork) error {
-	macs := make(map[hw]int, len(n.Bindings))
-	ips := make(map[netip.Addr]int, len(n.Bindings))
+	ips := make([]uint32, 0, len(n.Bindings))
 	for i := range n.Bindings {
-		b := &n.Bindings[i]
-		wrong := func(field, format string, args ...any) error {
-			return dataplane.Fieldf(fmt.Sprintf("%s/bindings/%d/%s", at, i, field), format, args...)
+		if err := validateBinding(at, n, i); err != nil {
+			return err
 		}
-		h, ok := parseMAC(b.MAC)
-		if !ok || !h.unicast() {
-			return wrong("mac", "%q is not a nic's MAC", b.MAC)
+		a := n.Bindings[i].IP.As4()
+		ips = append(ips, binary.BigEndian.Uint32(a[:]))
+	}
+	slices.Sort(ips)
+	if !sorted(n.Bindings) || len(slices.Compact(ips)) < len(n.Bindings) {
+		return findTwice(at, n)
+	}
+	return nil
+}
+
+func validateBinding(at string, n agentv1.DHCPNetwork, i int) error {
+	b := &n.Bindings[i]
+	wrong := func(field, format string, args ...any) error {
+		return dataplane.Fieldf(fmt.Sprintf("%s/bindings/%d/%s", at, i, field), format, args...)
+	}
+	if h, ok := parseMAC(b.MAC); !ok || !h.unicast() {
+		return wrong("mac", "%q is not a nic's MAC", b.MAC)
+	}
+	if !usable(n.Subnet, b.IP) {
+		return wrong("ip", "%v is not an address of %v", b.IP, n.Subnet)
+	}
+	if b.IP == n.ServerID || b.IP == n.Router {
+		return wrong("ip", "%v is the router's", b.IP)
+	}
+	if b.Hostname != "" && !isName(b.Hostname) {
+		return wrong("hostname", "%q is not a host name", b.Hostname)
+	}
+	for code, value := range b.Options {
+		if err := checkOption(code, value); err != nil {
+			return wrong(fmt.Sprintf("options/%d", code), "%w", err)
 		}
+	}
+	return nil
+}
+
+// findTwice names the second binding of a MAC or an address, if there is one.
+func findTwice(at string, n agentv1.DHCPNetwork) error {
+	macs, ips := make(map[hw]int, len(n.Bindings)), make(map[netip.Addr]int, len(n.Bindings))
+	for i, b := range n.Bindings {
+		h, _ := parseMAC(b.MAC)
 		if j, twice := macs[h]; twice {
-			return wrong("mac", "%s is bound at %d too", b.MAC, j)
+			return dataplane.Fieldf(fmt.Sprintf("%s/bindings/%d/mac", at, i), "%s is bound at %d too", b.MAC, j)
 		}
-		switch j, twice := ips[b.IP]; {
-		case !usable(n.Subnet, b.IP):
-			return wrong("ip", "%v is not an address of %v", b.IP, n.Subnet)
-		case b.IP == n.ServerID || b.IP == n.Router:
-			return wrong("ip", "%v is the router's", b.IP)
-		case twice:
-			return wrong("ip", "%v is bound at %d too", b.IP, j)
+		if j, twice := ips[b.IP]; twice {
+			return dataplane.Fieldf(fmt.Sprintf("%s/bindings/%d/ip", at, i), "%v is bound at %d too", b.IP, j)
 		}
 		macs[h], ips[b.IP] = i, i
-		if b.Hostname != "" && !isName(b.Hostname) {
-			return wrong("hostname", "%q is not a host name", b.Hostname)
-		}
-		for code, value := range b.Options {
-			if err := checkOption(code, value); err != nil {
-				return wrong(fmt.Sprintf("options/%d", code), "%w", err)
-			}
-		}
 	}
 	return nil
 }

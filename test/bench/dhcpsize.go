@@ -1,0 +1,182 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/sluice-nfv/sluice/api/agentv1"
+	"github.com/sluice-nfv/sluice/appliance/dataplane"
+	"github.com/sluice-nfv/sluice/appliance/services/dhcp"
+	"github.com/sluice-nfv/sluice/test/lab"
+)
+
+const (
+	manyBindings = 65000
+	goalStart    = 0.5 // s
+	goalChange   = 10  // ms
+	goalBytes    = 300 // a binding
+	manyChanges  = 21
+)
+
+// dhcpSize measures a network of 65,000 bindings: from the start of the process
+// to the first answer, one binding changed, and memory.
+func dhcpSize(ctx context.Context, b *bench) ([]result, error) {
+	l, ours, _, dnsmasqServer, err := b.dhcpServers(ctx, manyBindings)
+	if err != nil {
+		return nil, err
+	}
+	ours.ready, dnsmasqServer.ready = []string{"true"}, []string{"true"} // whoever waits for the first answer is there already
+	var starts [2][]float64
+	for range b.runs {
+		for i, s := range []server{ours, dnsmasqServer} {
+			took, err := b.startTime(ctx, l, s)
+			if err != nil {
+				return nil, err
+			}
+			progress("%s: %.3f s to its first answer", s.name, took)
+			starts[i] = append(starts[i], took)
+		}
+	}
+	out, err := l.In(ctx, serverNS, pinned(serverCPU, b.self, "dhcp-change")...)
+	if err != nil {
+		return nil, err
+	}
+	var c changes
+	if err := json.Unmarshal([]byte(out), &c); err != nil {
+		return nil, fmt.Errorf("read %q: %w", out, err)
+	}
+	start := against("dhcp-start", "s", median(starts[0]), "dnsmasq", median(starts[1]), goalStart)
+	start.goalUnit = "s"
+	remark("dhcp-start, dhcp-change, dhcp-binding-bytes: %d bindings, load=%s", manyBindings, load())
+	return []result{start, bound("dhcp-change", "ms", c.Change, goalChange), bound("dhcp-binding-bytes", "B", c.Bytes, goalBytes)}, nil
+}
+
+// startTime is the time from a server's start to its first answer, seconds: a
+// guest asks all the while.
+func (b *bench) startTime(ctx context.Context, l *lab.Lab, s server) (float64, error) {
+	type answered struct {
+		out string
+		err error
+	}
+	first := make(chan answered, 1)
+	go func() {
+		out, err := l.In(ctx, clientNS, pinned(clientCPU, b.self, "dhcp-wait", "-guest", strconv.Itoa(manyBindings-1))...)
+		first <- answered{out, err}
+	}()
+	time.Sleep(300 * time.Millisecond) // it asks already
+	began := time.Now()
+	if err := s.start(ctx, l); err != nil {
+		return 0, err
+	}
+	defer l.Stop(s.name, 5*time.Second)
+	a := <-first
+	if a.err != nil {
+		return 0, a.err
+	}
+	at, err := strconv.ParseInt(string(bytes.TrimSpace([]byte(a.out))), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("read %q: %w", a.out, err)
+	}
+	return time.Unix(0, at).Sub(began).Seconds(), nil
+}
+
+// dhcpWaitMain asks for a guest's address every 2 ms, and prints when the first
+// right offer came, in nanoseconds.
+func dhcpWaitMain(args []string) error {
+	f := flag.NewFlagSet("dhcp-wait", flag.ContinueOnError)
+	guest := f.Int("guest", 0, "guest to play")
+	limit := f.Duration("limit", 30*time.Second, "for how long to ask")
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	l, err := openLoad("eth0", 1, 0)
+	if err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	got := errors.New("answered")
+	go func() {
+		done <- l.frames(func(frame []byte) error {
+			if a, ok := openAnswer(frame); ok && a.kind == msgOffer && a.xid == l.first && a.yiaddr == guestIP(*guest) {
+				fmt.Println(time.Now().UnixNano())
+				return got
+			}
+			return nil
+		})
+	}()
+	for end := time.After(*limit); ; {
+		_ = l.write(discover(int(l.first), *guest)) // the server's end may be down still
+		select {
+		case err := <-done:
+			if errors.Is(err, got) {
+				return nil
+			}
+			return err
+		case <-end:
+			return fmt.Errorf("no answer within %v", *limit)
+		case <-time.After(2 * time.Millisecond):
+		}
+	}
+}
+
+// changes is what dhcp-change prints.
+type changes struct {
+	Change float64 `json:"change"` // ms, median
+	Bytes  float64 `json:"bytes"`  // a binding, of the heap
+}
+
+// dhcpChangeMain has the service itself apply 65,000 bindings, then one change
+// after the other. The packet after Apply is answered by the new content.
+func dhcpChangeMain() error {
+	before := heap()
+	c := guests(manyBindings)
+	c.DNS = nil
+	s, links := dhcp.New(slog.New(slog.NewTextHandler(io.Discard, nil))), dataplane.Links{serverMAC: "eth0"}
+	defer s.Close()
+	if err := applied(s, c, links); err != nil {
+		return err
+	}
+	var out changes
+	out.Bytes = float64(heap()-before) / manyBindings
+	var took []float64
+	for i := range manyChanges {
+		next := c
+		next.DHCP = slices.Clone(c.DHCP)
+		next.DHCP[0].Bindings = slices.Clone(c.DHCP[0].Bindings) // as a spec that was sent anew
+		next.DHCP[0].Bindings[i*1000].IP = netip.AddrFrom4([4]byte{10, 95, 255, byte(10 + i)})
+		began := time.Now()
+		if err := applied(s, next, links); err != nil {
+			return err
+		}
+		took = append(took, float64(time.Since(began))/1e6)
+		c = next
+	}
+	out.Change = median(took)
+	return json.NewEncoder(os.Stdout).Encode(out)
+}
+
+func applied(s *dhcp.Server, c agentv1.Content, links dataplane.Links) error {
+	if _, err := s.Want(c, links); err != nil {
+		return err
+	}
+	return s.Apply(context.Background(), c, links)
+}
+
+func heap() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
