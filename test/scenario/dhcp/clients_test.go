@@ -1,24 +1,37 @@
 package dhcp
 
 import (
+	"os/exec"
 	"strings"
 	"testing"
 )
 
-// TestDhcpcd runs the client of BSDs, Raspberry Pis and others. Its state goes
-// to a file system of its own.
-func TestDhcpcd(t *testing.T) {
-	needs(t, "dhcpcd", "dhcpcd-base")
-	w := newWorld(t)
-	w.apply(network())
+// dhcpcd gives the command; its state goes to a file system of its own.
+func (w *world) dhcpcd(args ...string) *exec.Cmd {
 	conf := w.file("dhcpcd.conf", `clientid
 timeout 10
 option subnet_mask, broadcast_address, routers, domain_name_servers, domain_name, domain_search, host_name, interface_mtu, classless_static_routes
 noipv6rs
+nodev
+noarp
 `)
 	hook := w.hook("nothing) ;;")
-	script := "mount -t tmpfs none /run && mkdir -p /run/dhcpcd && mount -t tmpfs none /var/lib/dhcpcd && exec dhcpcd -4 -1 -B -d -f " + conf + " -c " + hook + " eth0"
-	out, err := w.in(w.guest, "unshare", "-m", "sh", "-c", script).CombinedOutput()
+	script := "mount -t tmpfs none /run && mkdir -p /run/dhcpcd && mount -t tmpfs none /var/lib/dhcpcd && exec dhcpcd -4 -d -f " + conf + " -c " + hook + " " + strings.Join(args, " ")
+	return w.in(w.guest, "unshare", "-m", "sh", "-c", script)
+}
+
+// watch runs dhcpcd on nics until the test ends.
+func (w *world) watch(links ...string) {
+	w.t.Helper()
+	w.background(w.dhcpcd(append([]string{"-B"}, links...)...))
+}
+
+// TestDhcpcd runs the client of BSDs, Raspberry Pis and others.
+func TestDhcpcd(t *testing.T) {
+	needs(t, "dhcpcd", "dhcpcd-base")
+	w := newWorld(t)
+	w.apply(network())
+	out, err := w.dhcpcd("-1", "-B", "eth0").CombinedOutput()
 	if err != nil {
 		t.Fatalf("dhcpcd: %v\n%s", err, out)
 	}

@@ -48,15 +48,8 @@ func newWorld(t *testing.T) *world {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: makes network namespaces")
 	}
-	at := func(what string) string { return fmt.Sprintf("sl-dhcp-%d-%s", os.Getpid(), what) }
-	w := &world{t: t, router: at("router"), wires: at("wires"), guest: at("guest"), dir: t.TempDir()}
-	for _, ns := range []string{w.router, w.wires, w.guest} {
-		w.run("ip", "netns", "add", ns)
-		t.Cleanup(func() {
-			w.empty(ns) // or the namespace would live on without a name
-			_ = exec.Command("ip", "netns", "del", ns).Run()
-		})
-	}
+	w := &world{t: t, dir: t.TempDir()}
+	w.router, w.wires, w.guest = w.namespace("router"), w.namespace("wires"), w.namespace("guest")
 	w.run("ip", "-n", w.wires, "link", "add", "br0", "type", "bridge")
 	w.run("ip", "-n", w.wires, "link", "set", "br0", "up")
 	w.plug(w.router, "guest0", routerMAC)
@@ -64,6 +57,18 @@ func newWorld(t *testing.T) *world {
 	w.plug(w.guest, "eth0", guestMAC)
 	w.start()
 	return w
+}
+
+// namespace makes one that goes with the test.
+func (w *world) namespace(what string) string {
+	w.t.Helper()
+	ns := fmt.Sprintf("sl-dhcp-%d-%s", os.Getpid(), what)
+	w.run("ip", "netns", "add", ns)
+	w.t.Cleanup(func() {
+		w.empty(ns) // or the namespace would live on without a name
+		_ = exec.Command("ip", "netns", "del", ns).Run()
+	})
+	return ns
 }
 
 // plug gives a namespace a nic on the bridge.
@@ -106,14 +111,17 @@ func (w *world) kill() {
 	}
 }
 
-// apply has the server serve n, which has to succeed.
-func (w *world) apply(n agentv1.DHCPNetwork) {
+// apply has the server serve the networks on guest0, guest1 and so on, which has
+// to succeed.
+func (w *world) apply(networks ...agentv1.DHCPNetwork) {
 	w.t.Helper()
-	c := &agentv1.Content{
-		Interfaces: []agentv1.Interface{{Name: "guest0", MAC: routerMAC, Roles: []agentv1.Role{agentv1.RoleGuest}}},
-		DHCP:       []agentv1.DHCPNetwork{n},
+	c, links := &agentv1.Content{DHCP: networks}, dataplane.Links{}
+	for i, n := range networks {
+		link := fmt.Sprint("guest", i)
+		links[n.Interface] = link
+		c.Interfaces = append(c.Interfaces, agentv1.Interface{Name: link, MAC: n.Interface, Roles: []agentv1.Role{agentv1.RoleGuest}})
 	}
-	if r := w.tell(order{Content: c, Links: dataplane.Links{routerMAC: "guest0"}}); r.Err != "" {
+	if r := w.tell(order{Content: c, Links: links}); r.Err != "" {
 		w.t.Fatalf("apply: %s", r.Err)
 	}
 }
