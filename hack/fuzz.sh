@@ -15,5 +15,16 @@ for package in $(grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n1 dirn
 		go test -tags nomsgpack -run '^$' -fuzz "^$target\$" -fuzztime "$time" "$package"
 	done
 done
+# Whole packets, mutated blindly and fast.
+for package in $(grep -rl SLUICE_MUTATIONS --include='*_test.go' . | xargs -n1 dirname | sort -u); do
+	echo "== $package mutated packets (${MUTATIONS:-100000000})"
+	SLUICE_MUTATIONS=${MUTATIONS:-100000000} go test -tags nomsgpack -count=1 -timeout 2h -run '^TestMutated$' -v "$package" | grep -E 'packets, seed|^(ok|FAIL|---)'
+done
+echo "== mutated requests on the wire (${WIRE_PACKETS:-1000000})"
+if [ "$(id -u)" = 0 ]; then
+	SLUICE_WIRE_PACKETS=${WIRE_PACKETS:-1000000} go test -tags nomsgpack -count=1 -timeout 2h -run '^TestMutatedOnTheWire$' -v ./test/scenario/dhcp | grep -E 'packets|^(ok|FAIL|---)'
+else
+	echo "not run: needs root, to make network namespaces"
+fi
 [ "$found" -gt 0 ] || { echo "fuzz: no target found" >&2; exit 1; }
 echo "fuzz: $found targets, nothing found"

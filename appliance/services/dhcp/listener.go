@@ -44,6 +44,7 @@ type listener struct {
 	// Used by the goroutine only.
 	responder responder
 	queue     queue
+	limit     limit
 	in, out   [batch]*slot
 }
 
@@ -187,21 +188,38 @@ func (l *listener) take(w wire) error {
 		// guest that was added meanwhile must not be judged by the table before.
 		c := l.config.Load()
 		l.counters.received.Add(uint64(n))
+		now := time.Now()
 		for i := range n {
-			if stranger(c, l.in[i].frame()) {
-				l.responder.answer(c, l.in[i].frame(), l.in[i].partial, time.Time{}, l.out[0].buf[:])
-				continue
-			}
-			var dropped bool
-			if l.in[i], dropped = l.queue.push(l.in[i]); dropped {
-				l.counters.by[droppedLate].Add(1)
-			}
+			l.in[i] = l.sort(c, l.in[i], now)
 		}
 		if n < batch {
 			return nil
 		}
 	}
 	return nil
+}
+
+// sort queues a request that is to be answered, and gives a slot for another.
+func (l *listener) sort(c *Config, s *slot, now time.Time) *slot {
+	f := s.frame()
+	switch {
+	case stranger(c, f):
+		l.responder.answer(c, f, s.partial, time.Time{}, l.out[0].buf[:])
+		return s
+	case len(f) >= ethHeader && !relayed(c, f) && !l.limit.take(hw(f[6:12]), now):
+		l.counters.by[droppedLimited].Add(1)
+		return s
+	}
+	spare, dropped := l.queue.push(s)
+	if dropped {
+		l.counters.by[droppedLate].Add(1)
+	}
+	return spare
+}
+
+// relayed says that the frame looks like a known relay's, which speaks for many.
+func relayed(c *Config, f []byte) bool {
+	return len(c.relays) > 0 && len(f) >= payload+offSname && c.relayed(ip4(f[payload+offGiaddr:]))
 }
 
 // stranger says that the frame is surely not from a guest: cheap, and right

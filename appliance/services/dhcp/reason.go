@@ -32,6 +32,7 @@ const (
 	malformedChecksum
 	malformedMessage
 	droppedLate
+	droppedLimited
 	panicked
 	reasons
 )
@@ -63,6 +64,7 @@ var names = [reasons]string{
 	malformedChecksum:  "dhcp_malformed_checksum_total",
 	malformedMessage:   "dhcp_malformed_message_total",
 	droppedLate:        "dhcp_dropped_late_total",
+	droppedLimited:     "dhcp_dropped_limited_total",
 	panicked:           "dhcp_panic_total",
 }
 

@@ -236,6 +236,12 @@ func TestFirstPacketOfANewGuest(t *testing.T) {
 	}
 }
 
+// from gives the frame as if sender i had sent it: one alone is limited.
+func from(f []byte, i int) []byte {
+	copy(f[6:], []byte{2, 0x55, 0, 0, byte(i >> 8), byte(i)})
+	return f
+}
+
 // TestChangeLosesNoPacket: a stream of requests, and a new Config every time.
 func TestChangeLosesNoPacket(t *testing.T) {
 	s, links := testServer(t)
@@ -254,9 +260,8 @@ func TestChangeLosesNoPacket(t *testing.T) {
 			}
 		}
 	}()
-	frame := discoverFrame(t, webMAC)
-	for range requests {
-		w.requests <- frame
+	for i := range requests {
+		w.requests <- from(discoverFrame(t, webMAC), i)
 		answerOn(t, w)
 	}
 	<-done
@@ -383,11 +388,11 @@ func TestLateDropsTheOldest(t *testing.T) {
 	w := &fakeWire{requests: make(chan []byte, 8192), answers: make(chan []byte, 8192), broken: make(chan error, 1), gone: make(chan struct{})}
 	const turns = 2*queueLength/(drainTurns*batch) + 1
 	for i := range turns * drainTurns * batch {
-		from := webMAC
+		guest := webMAC
 		if i%2 == 1 {
-			from = strayMAC
+			guest = strayMAC
 		}
-		w.requests <- discoverFrame(t, from)
+		w.requests <- from(discoverFrame(t, guest), i)
 	}
 	for range turns {
 		if err := l.take(w); err != nil {
