@@ -37,7 +37,8 @@ apt-get install -y -qq --no-install-recommends $missing >/tmp/sluice-setup.log 2
 if [ "${1:-}" = bench ] && [ -d /run/systemd/system ]; then
 	for package in $missing; do
 		case $package in
-		unbound | kea-dhcp4-server) systemctl disable --quiet "$package" ;;
+		unbound | kea-dhcp4-server | isc-dhcp-relay) systemctl disable --quiet "$package" ;;
+		network-manager) systemctl disable --quiet NetworkManager ;;
 		esac
 	done
 fi

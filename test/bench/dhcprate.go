@@ -16,8 +16,8 @@ var rateSteps = []int{50, 100, 150, 200, 300, 400, 550, 750, 1000, 1350, 1800, 2
 
 const (
 	rateSeconds = 1.5
-	// goalRate: the peer's rate is at most a fifth of ours.
-	goalRate = 0.2
+	// goalDHCPRate: the peer's rate is at most a fifth of ours.
+	goalDHCPRate = 0.2
 )
 
 // dhcpKept finds the highest rate at which every exchange is completed. The
@@ -45,7 +45,7 @@ func dhcpKept(ctx context.Context, b *bench) ([]result, error) {
 		r.ratio = kept[peer] / kept["sluice"]
 		return r
 	}
-	return []result{row("dhcp-rate", "kea", goalRate), row("dhcp-rate-dnsmasq", "dnsmasq", goalRate), row("dhcp-rate-ceiling", "echo", 1)}, nil
+	return []result{row("dhcp-rate", "kea", goalDHCPRate), row("dhcp-rate-dnsmasq", "dnsmasq", goalRate), row("dhcp-rate-ceiling", "echo", 1)}, nil
 }
 
 // keeps climbs from the first step while all is completed, or goes down until
@@ -106,7 +106,7 @@ var errEcho = errors.New("not a frame of the load")
 
 // echo turns a DISCOVER into an OFFER and a REQUEST into an ACK.
 func echo(f []byte) bool {
-	guest, err := guestOf(f)
+	guest, err := dhcpGuestOf(f)
 	if err != nil {
 		return false
 	}
@@ -122,7 +122,7 @@ func echo(f []byte) bool {
 	return true
 }
 
-func guestOf(f []byte) (int, error) {
+func dhcpGuestOf(f []byte) (int, error) {
 	at := etherLen + ipLen + udpLen
 	if len(f) < at+300 || f[etherLen+ipLen+3] != 67 || f[at+optionAt] != 53 {
 		return 0, errEcho

@@ -23,11 +23,11 @@ import (
 )
 
 const (
-	manyBindings = 65000
-	goalStart    = 0.5 // s
-	goalChange   = 10  // ms
-	goalBytes    = 300 // a binding
-	manyChanges  = 21
+	manyBindings   = 65000
+	goalStart      = 0.5 // s
+	goalDHCPChange = 10  // ms
+	goalBytes      = 300 // a binding
+	manyChanges    = 21
 )
 
 // dhcpSize measures a network of 65,000 bindings: from the start of the process
@@ -53,14 +53,14 @@ func dhcpSize(ctx context.Context, b *bench) ([]result, error) {
 	if err != nil {
 		return nil, err
 	}
-	var c changes
+	var c dhcpChanges
 	if err := json.Unmarshal([]byte(out), &c); err != nil {
 		return nil, fmt.Errorf("read %q: %w", out, err)
 	}
 	start := against("dhcp-start", "s", median(starts[0]), "dnsmasq", median(starts[1]), goalStart)
 	start.goalUnit = "s"
 	remark("dhcp-start, dhcp-change, dhcp-binding-bytes: %d bindings, load=%s", manyBindings, load())
-	return []result{start, bound("dhcp-change", "ms", c.Change, goalChange), bound("dhcp-binding-bytes", "B", c.Bytes, goalBytes)}, nil
+	return []result{start, bound("dhcp-change", "ms", c.Change, goalDHCPChange), bound("dhcp-binding-bytes", "B", c.Bytes, goalBytes)}, nil
 }
 
 // startTime is the time from a server's start to its first answer, seconds: a
@@ -131,8 +131,8 @@ func dhcpWaitMain(args []string) error {
 	}
 }
 
-// changes is what dhcp-change prints.
-type changes struct {
+// dhcpChanges is what dhcp-change prints.
+type dhcpChanges struct {
 	Change float64 `json:"change"` // ms, median
 	Bytes  float64 `json:"bytes"`  // a binding, of the heap
 }
@@ -148,7 +148,7 @@ func dhcpChangeMain() error {
 	if err := applied(s, c, links); err != nil {
 		return err
 	}
-	var out changes
+	var out dhcpChanges
 	out.Bytes = float64(heap()-before) / manyBindings
 	var took []float64
 	for i := range manyChanges {
