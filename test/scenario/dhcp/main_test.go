@@ -39,6 +39,8 @@ func TestMain(m *testing.M) {
 		err = serve()
 	case os.Getenv(burstVariable) != "":
 		err = burst()
+	case os.Getenv(askVariable) != "":
+		err = askAll(os.Getenv(askVariable))
 	case os.Getenv(floodVariable) != "":
 		err = flood(os.Getenv(floodVariable))
 	default:
