@@ -14,10 +14,10 @@ import (
 )
 
 const (
-	kills    = 5
-	killRate = 500 // exchanges a second
-	killWait = 1200 * time.Millisecond
-	goalGap  = 500 // ms, at p99: none of these few may be longer
+	dhcpKills    = 5
+	dhcpKillRate = 500 // exchanges a second
+	dhcpKillWait = 1200 * time.Millisecond
+	goalDHCPGap  = 500 // ms, at p99: none of these few may be longer
 )
 
 // dhcpKillGap kills the agent while guests ask, and takes the longest time
@@ -30,7 +30,7 @@ func dhcpKillGap(ctx context.Context, b *bench) ([]result, error) {
 	agent := ours.command[0]
 	ours.command = append([]string{b.self, "supervise"}, ours.command...)
 	var gaps []float64
-	for range kills {
+	for range dhcpKills {
 		gap, err := b.kill(ctx, l, ours, agent)
 		if err != nil {
 			return nil, err
@@ -38,11 +38,11 @@ func dhcpKillGap(ctx context.Context, b *bench) ([]result, error) {
 		progress("%.0f ms without an answer", gap)
 		gaps = append(gaps, gap)
 	}
-	remark("dhcp-kill-gap: longest of %d kills, median %.0f ms, %d exchanges/s, %d bindings, load=%s", kills, median(gaps), killRate, dhcpBindings, load())
-	return []result{bound("dhcp-kill-gap", "ms", longest(gaps), goalGap)}, nil
+	remark("dhcp-kill-gap: longest of %d kills, median %.0f ms, %d exchanges/s, %d bindings, load=%s", dhcpKills, median(gaps), dhcpKillRate, dhcpBindings, load())
+	return []result{bound("dhcp-kill-gap", "ms", dhcpLongest(gaps), goalDHCPGap)}, nil
 }
 
-func longest(all []float64) float64 {
+func dhcpLongest(all []float64) float64 {
 	most := all[0]
 	for _, a := range all {
 		most = max(most, a)
@@ -56,8 +56,8 @@ func (b *bench) kill(ctx context.Context, l *lab.Lab, s server, agent string) (f
 	}
 	defer l.Stop(s.name, 5*time.Second)
 	killed := make(chan error, 1)
-	time.AfterFunc(killWait, func() { killed <- killChild(l.PID(s.name), agent) })
-	t, err := b.loadDHCP(ctx, l, killRate, 2*killWait.Seconds())
+	time.AfterFunc(dhcpKillWait, func() { killed <- dhcpKillChild(l.PID(s.name), agent) })
+	t, err := b.loadDHCP(ctx, l, dhcpKillRate, 2*dhcpKillWait.Seconds())
 	if err != nil {
 		return 0, err
 	}
@@ -70,8 +70,8 @@ func (b *bench) kill(ctx context.Context, l *lab.Lab, s server, agent string) (f
 	return t.Gaps[0], nil
 }
 
-// killChild kills the one child of a supervisor, which runs the agent.
-func killChild(parent int, agent string) error {
+// dhcpKillChild kills the one child of a supervisor, which runs the agent.
+func dhcpKillChild(parent int, agent string) error {
 	out, err := exec.Command("pgrep", "-P", strconv.Itoa(parent), "-f", filepath.Base(agent)).Output()
 	pid := strings.TrimSpace(string(out))
 	if err != nil || strings.Contains(pid, "\n") {

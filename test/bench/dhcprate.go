@@ -10,12 +10,12 @@ import (
 	"github.com/sluice-nfv/sluice/test/lab"
 )
 
-// rateSteps are the rates that a server is tried at, exchanges a second: each
+// dhcpRateSteps are the rates that a server is tried at, exchanges a second: each
 // about a third more than the one before.
-var rateSteps = []int{50, 100, 150, 200, 300, 400, 550, 750, 1000, 1350, 1800, 2400, 3200, 4300, 5800, 7700, 10000, 13500, 18000, 24000, 32000, 43000}
+var dhcpRateSteps = []int{50, 100, 150, 200, 300, 400, 550, 750, 1000, 1350, 1800, 2400, 3200, 4300, 5800, 7700, 10000, 13500, 18000, 24000, 32000, 43000}
 
 const (
-	rateSeconds = 1.5
+	dhcpRateSeconds = 1.5
 	// goalDHCPRate: the peer's rate is at most a fifth of ours.
 	goalDHCPRate = 0.2
 )
@@ -39,7 +39,7 @@ func dhcpKept(ctx context.Context, b *bench) ([]result, error) {
 		}
 		kept[each.name] = float64(rate)
 	}
-	remark("dhcp-rate: all of %v s at the rate were completed; ratio is the peer's rate to ours, for dhcp-rate-ceiling the ceiling's to ours, load=%s", rateSeconds, load())
+	remark("dhcp-rate: all of %v s at the rate were completed; ratio is the peer's rate to ours, for dhcp-rate-ceiling the ceiling's to ours, load=%s", dhcpRateSeconds, load())
 	row := func(name, peer string, goal float64) result {
 		r := against(name, "/s", kept["sluice"], peer, kept[peer], goal)
 		r.ratio = kept[peer] / kept["sluice"]
@@ -57,7 +57,7 @@ func (b *bench) keeps(ctx context.Context, l *lab.Lab, s server, first int) (int
 	defer l.Stop(s.name, 5*time.Second)
 	holds := func(i int) (bool, error) {
 		for range 2 {
-			t, err := b.loadDHCP(ctx, l, rateSteps[i], rateSeconds)
+			t, err := b.loadDHCP(ctx, l, dhcpRateSteps[i], dhcpRateSeconds)
 			if err != nil {
 				return false, err
 			}
@@ -72,16 +72,16 @@ func (b *bench) keeps(ctx context.Context, l *lab.Lab, s server, first int) (int
 		switch {
 		case err != nil:
 			return 0, fmt.Errorf("load on %s: %w", s.name, err)
-		case ok && i+1 < len(rateSteps) && best < len(rateSteps):
+		case ok && i+1 < len(dhcpRateSteps) && best < len(dhcpRateSteps):
 			best, i = i, i+1
 		case ok:
-			return rateSteps[i], nil
-		case best >= 0 && best < len(rateSteps):
-			return rateSteps[best], nil
+			return dhcpRateSteps[i], nil
+		case best >= 0 && best < len(dhcpRateSteps):
+			return dhcpRateSteps[best], nil
 		case i == 0:
-			return 0, fmt.Errorf("%s does not keep even %d exchanges a second", s.name, rateSteps[0])
+			return 0, fmt.Errorf("%s does not keep even %d exchanges a second", s.name, dhcpRateSteps[0])
 		default:
-			best, i = len(rateSteps), i-1 // on the way down
+			best, i = len(dhcpRateSteps), i-1 // on the way down
 		}
 	}
 }
@@ -95,17 +95,17 @@ func dhcpEchoMain() error {
 	}
 	fmt.Fprintln(os.Stderr, "echo: ready")
 	return l.frames(func(f []byte) error {
-		if !echo(f) {
+		if !dhcpEcho(f) {
 			return nil
 		}
 		return l.write(f)
 	})
 }
 
-var errEcho = errors.New("not a frame of the load")
+var errDHCPEcho = errors.New("not a frame of the load")
 
-// echo turns a DISCOVER into an OFFER and a REQUEST into an ACK.
-func echo(f []byte) bool {
+// dhcpEcho turns a DISCOVER into an OFFER and a REQUEST into an ACK.
+func dhcpEcho(f []byte) bool {
 	guest, err := dhcpGuestOf(f)
 	if err != nil {
 		return false
@@ -125,7 +125,7 @@ func echo(f []byte) bool {
 func dhcpGuestOf(f []byte) (int, error) {
 	at := etherLen + ipLen + udpLen
 	if len(f) < at+300 || f[etherLen+ipLen+3] != 67 || f[at+optionAt] != 53 {
-		return 0, errEcho
+		return 0, errDHCPEcho
 	}
 	mac := f[at+28:]
 	return int(mac[3])<<16 | int(mac[4])<<8 | int(mac[5]), nil
