@@ -88,7 +88,11 @@ func (s *Story) Steps() []Step {
 		{"forwarded UDP port, same number", s.forwardedUDP},
 		{"hairpin: a guest reaches its own elastic IP", s.hairpin},
 		{"elastic IP moved to another guest and back, true as soon as the call returns", s.moved},
+		{"a forwarded range of ports, for allowed sources only", s.ranged},
+		{"traceroute through the router", s.traced},
 		{"nobody on the public network reaches a guest past NAT", s.closed},
+		{"a port scan from outside finds what was forwarded", s.scanned},
+		{"an elastic IP's traffic is counted", s.counted},
 		{"router destroyed behind our back: service is back by itself", s.destroyed},
 	}
 }
