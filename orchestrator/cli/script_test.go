@@ -56,9 +56,11 @@ type scriptKey struct{}
 //	plant ZONE NAME       another name for a zone, past all checks (Go escapes)
 //
 // UUIDs, MACs and hashes are printed as numbers in the order of their appearance.
-func TestScripts(t *testing.T) {
+func TestScripts(t *testing.T) { runScripts(t, "testdata", *update) }
+
+func runScripts(t *testing.T, dir string, update bool) {
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata", UpdateScripts: *update,
+		Dir: dir, UpdateScripts: update,
 		Setup: func(env *testscript.Env) error {
 			s, err := newScript(env)
 			env.Values[scriptKey{}] = s
@@ -131,6 +133,7 @@ func (s *script) sluice(ts *testscript.TestScript, want int, args []string) {
 			args[i+1] = ts.MkAbs(args[i+1])
 		}
 	}
+	ts.Check(s.tidy(context.Background()))
 	var out, errOut bytes.Buffer
 	all := append([]string{"--server", s.server, "--token-file", s.token}, args...)
 	if len(args) > 0 && args[0] == "__complete" { // has to come first

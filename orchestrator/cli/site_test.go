@@ -3,6 +3,7 @@ package cli_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -71,7 +72,7 @@ func (w *world) DeleteL2(ctx context.Context, l2 string) error {
 }
 
 func (w *world) InspectImage(_ context.Context, req *v1.CreateImage) (*v1.Image, error) {
-	if !strings.HasPrefix(req.Source, "/images/") {
+	if !strings.HasPrefix(req.Source, "/images/") && req.Source != "/var/cache/sluice/image" {
 		return nil, v1.Refused("image-unreadable", "there is no manifest.json in %s", req.Source)
 	}
 	return &v1.Image{
@@ -85,6 +86,21 @@ func (w *world) WaitHost(ctx context.Context, uuid string) error {
 		h := model.Copy(model.Get[v1.Host](tx.View, uuid))
 		h.Status, h.VirtType = v1.Connected, "kvm"
 		tx.Save(h)
+		return nil
+	})
+	return err
+}
+
+// tidy forgets routers that are to be destroyed, as happens in between in life.
+func (w *world) tidy(ctx context.Context) error {
+	_, err := w.store.Update(ctx, func(tx *model.Tx) error {
+		for _, r := range slices.Collect(model.List[v1.VirtualRouter](tx.View)) {
+			if r.WantedState == v1.StateDestroyed {
+				if err := model.ForgetRouter(tx, r.UUID); err != nil {
+					return err
+				}
+			}
+		}
 		return nil
 	})
 	return err
