@@ -31,7 +31,7 @@ func (e told) String() string { return e.what + " " + e.data.Kind + " " + e.data
 
 // listener reads a stream.
 type listener struct {
-	t     *testing.T
+	t     testing.TB
 	body  io.ReadCloser
 	lines *bufio.Reader
 }

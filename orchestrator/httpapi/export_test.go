@@ -21,3 +21,8 @@ func (a *API) Tune(heartbeat, write time.Duration, streams, events int) {
 
 // Streams is how many event streams are open.
 func (a *API) Streams() int { return len(a.news.open) }
+
+// UnmarshalStrict and MaxDepth are of bodies.
+var UnmarshalStrict = unmarshalStrict
+
+const MaxDepth = maxDepth

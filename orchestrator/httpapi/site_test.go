@@ -152,14 +152,14 @@ func (w *world) RouterConsole(_ context.Context, uuid string, max int) ([]byte, 
 
 // site is an API over a memory store, called with an admin's token.
 type site struct {
-	t     *testing.T
+	t     testing.TB
 	api   *httpapi.API
 	store *store.Store
 	world *world
 	token string
 }
 
-func newSite(t *testing.T) *site {
+func newSite(t testing.TB) *site {
 	s := &site{t: t, store: store.NewMemory(catalog)}
 	t.Cleanup(func() { s.store.Close() })
 	s.world = &world{store: s.store}
