@@ -35,7 +35,11 @@ func dnsCPU(ctx context.Context, b *bench) ([]result, error) {
 	if err != nil {
 		return nil, err
 	}
-	servers := []server{ours, b.echo(), unbound(l, c, resolves()), dnsmasq(l, c, resolves())}
+	core, err := b.coredns(ctx, l, c, resolves())
+	if err != nil {
+		return nil, err
+	}
+	servers := []server{ours, b.echo(), unbound(l, c, resolves()), dnsmasq(l, c, resolves()), core}
 	cost, err := b.dnsTurns(ctx, l, servers, dnsLoad{queries: queries, rate: dnsRate, each: true}.run)
 	if err != nil {
 		return nil, err
@@ -45,6 +49,7 @@ func dnsCPU(ctx context.Context, b *bench) ([]result, error) {
 		against("dns-cpu", "us", cost[0].cpu, "unbound", cost[2].cpu, goalDNS),
 		against("dns-cpu-echo", "us", cost[0].cpu, "echo", cost[1].cpu, goalEcho),
 		against("dns-cpu-dnsmasq", "us", cost[0].cpu, "dnsmasq", cost[3].cpu, 1),
+		against("dns-cpu-coredns", "us", cost[0].cpu, "coredns", cost[4].cpu, 1),
 		against("dns-p99", "us", cost[0].p99, "unbound", cost[2].p99, 1),
 	}, nil
 }

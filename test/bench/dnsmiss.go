@@ -121,10 +121,18 @@ func dnsMemory(ctx context.Context, b *bench) ([]result, error) {
 	if err != nil {
 		return nil, err
 	}
+	core, err := b.coredns(ctx, l, c, resolves())
+	if err != nil {
+		return nil, err
+	}
+	third, err := filled(ctx, l, core, fill)
+	if err != nil {
+		return nil, err
+	}
 	remark("dns-rss: %d names, cache filled with %d answers of %d records, load=%s", dnsNames, missGuests*missNames, bigRecords, load())
-	out := against("dns-rss", "MB", mine, "dnsmasq", theirs, goalMemory)
+	out := against("dns-rss-dnsmasq", "MB", mine, "dnsmasq", theirs, goalMemory)
 	out.goalUnit = "MB"
-	return []result{out}, nil
+	return []result{against("dns-rss", "MB", mine, "coredns", third, 1), out}, nil
 }
 
 // filled is a server's resident memory, 10^6 bytes, after a load.

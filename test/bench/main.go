@@ -49,6 +49,8 @@ func main() {
 			end(dhcpChangeMain())
 		case "supervise":
 			end(superviseMain(os.Args[2:]))
+		case "dns-probe":
+			end(dnsProbeMain(os.Args[2:]))
 		}
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -99,6 +101,7 @@ var benchmarks = []benchmark{
 	{"dns-fast", "the same at a higher rate, and as many queries as are answered", dnsFast},
 	{"dns-tcp", "DNS queries over one connection, and over a hundred", dnsTCP},
 	{"dns-miss", "DNS questions that an upstream has to answer", dnsMiss},
+	{"dns-kill-gap", "time without DNS after a kill -9 under load", dnsKillGap},
 	{"dns-rss", "memory with 10,000 names and a full cache", dnsMemory},
 }
 

@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// receiveBuffer holds a burst while the loop is at work, in bytes. The kernel
-// counts about 800 a small query.
-const receiveBuffer = 1 << 20
+// receiveBuffer holds a burst, or a flood, while the loop is at work, in bytes.
+// The kernel counts about 800 a small query, and twice what is asked for.
+const receiveBuffer = 2 << 20
 
 // listenConfig makes sockets that are bound to one interface (SO_BINDTODEVICE:
 // what comes in elsewhere for the same address is not ours, and no answer
@@ -33,7 +33,7 @@ func listenConfig(link string) net.ListenConfig {
 			)
 			if network == "udp4" {
 				err = errors.Join(err,
-					setsockopt("SO_RCVBUF", unix.SetsockoptInt(s, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)),
+					setsockopt("SO_RCVBUFFORCE", unix.SetsockoptInt(s, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer)),
 					// A forged "fragmentation needed" must not make us fragment.
 					setsockopt("IP_MTU_DISCOVER", unix.SetsockoptInt(s, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_OMIT)))
 			}

@@ -3,6 +3,7 @@ package dns
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -223,4 +224,25 @@ func TestPreparedLikeCodec(t *testing.T) {
 			t.Fatalf("got  %x\nwant %x", got, expected)
 		}
 	})
+}
+
+// TestNeverAsked: special names stay here, and a network whose own domain is
+// below one of them has it all the same.
+func TestNeverAsked(t *testing.T) {
+	up := newStranger(t)
+	up.answers()
+	b := newBench(t, func(c *agentv1.Content, _ *Config) {
+		c.DNS[0].Upstreams, c.DNS[0].Domain = []netip.AddrPort{up.addr()}, "corp.local"
+	})
+	for _, name := range append(slices.Clone(neverAsked), "printer.local", "nobody.corp.local", "_dns.resolver.arpa") {
+		if got := show(b.lookup(name, dns.TypeA)); !strings.HasPrefix(got, "NXDOMAIN") && !strings.HasPrefix(got, "NOERROR aa /") || strings.Contains(got, " A ") {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+	if got := show(b.lookup("web.corp.local", dns.TypeA)); got != "NOERROR aa A 10.1.2.10" {
+		t.Errorf("the network's own domain: %s", got)
+	}
+	if n := up.seen.Load(); n != 0 {
+		t.Errorf("%d questions left", n)
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
 	"strings"
 	"testing"
 
@@ -28,6 +29,10 @@ func TestMain(m *testing.M) {
 		err = playRouter()
 	case "upstream":
 		err = playUpstream(os.Getenv(childEnv + "_LISTEN"))
+	case "flood", "random", "slowloris", "mutate":
+		interrupted := make(chan os.Signal, 1)
+		signal.Notify(interrupted, os.Interrupt)
+		err = playHarm(os.Getenv(childEnv), interrupted)
 	default:
 		os.Exit(m.Run())
 	}
