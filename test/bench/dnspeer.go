@@ -62,7 +62,7 @@ const upstreamIP = "10.95.255.3"
 // "big" have bigRecords.
 const (
 	upstreamRecords = 1
-	bigRecords      = 30
+	bigRecords      = 25
 )
 
 // dnsUpstreamMain answers every question for addresses, without thinking.
