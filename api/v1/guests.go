@@ -6,9 +6,11 @@ import "net/netip"
 type VMInstance struct {
 	Meta
 	Hostname string `json:"hostname,omitempty"`
-	// State is Running or Stopped: the owner's word.
-	State    string `json:"state" enum:"Running,Stopped"`
-	HostUUID string `json:"hostUuid,omitempty"`
+	// State is Running or Stopped: the owner's word, or that of the hypervisor
+	// for a domain with one of the VM's MACs. The condition Running tells whose.
+	State      string `json:"state" enum:"Running,Stopped"`
+	HostUUID   string `json:"hostUuid,omitempty" doc:"The host that its domain was seen on"`
+	DomainUUID string `json:"domainUuid,omitempty" doc:"The libvirt domain that runs with its MAC"`
 	// Nics is filled in answers; nics are stored on their own.
 	Nics       []VMNic     `json:"nics"`
 	Conditions []Condition `json:"conditions,omitempty"`

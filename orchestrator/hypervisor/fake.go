@@ -119,6 +119,9 @@ func (f *Fake) StartGuest(uuid, name string, macs ...string) {
 	f.tell(Event{Kind: EventDomain, Domain: d.DomainStatus})
 }
 
+// Leave ends a domain here because it went to another host.
+func (f *Fake) Leave(uuid string) { f.end(uuid, Stopped, "migrated") }
+
 // LoseConnection makes every call unreachable until Reconnect, and tells watchers.
 func (f *Fake) LoseConnection() {
 	f.mu.Lock()

@@ -97,6 +97,7 @@ func DeleteHost(tx *Tx, uuid string) error {
 			tx.Save(left)
 		}
 	}
+	leaveHost(tx, uuid)
 	stripTags(tx, uuid)
 	tx.Drop(Hosts, uuid)
 	return nil

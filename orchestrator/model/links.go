@@ -22,6 +22,8 @@ const (
 	RouterOfGuestL3 // the router that serves the L3 (one at most)
 	RoutersOnL3     // routers with any nic on the L3
 	RoutersOfHost
+	VMsOfHost       // VMs that were seen as domains of the host
+	VMsOfDomain     // VMs that were seen as the domain
 	VIPsOfL3
 	VIPsOfRouter // a router's own public address
 	EIPsOfVIP
@@ -71,6 +73,8 @@ func linksOf(r v1.Resource) []link {
 			links = append(links, link{RoutersOnL3, n.L3NetworkUUID, uuid}, link{MACOwners, n.MAC, uuid})
 		}
 		return links
+	case *v1.VMInstance:
+		return optionalLink(optionalLink(nil, VMsOfHost, r.HostUUID, uuid), VMsOfDomain, r.DomainUUID, uuid)
 	case *v1.VMNic:
 		return []link{{NicsOfL3, r.L3NetworkUUID, uuid}, {NicsOfVM, r.VMInstanceUUID, uuid}, {MACOwners, r.MAC, uuid}}
 	case *v1.VIP:

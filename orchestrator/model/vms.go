@@ -82,8 +82,17 @@ func StartVM(tx *Tx, uuid string) (*v1.VMInstance, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = tx.atomic(func() error {
-		for _, nic := range slices.Collect(Related[v1.VMNic](tx.View, NicsOfVM, uuid)) {
+	if err := ensureRouters(tx, uuid); err != nil {
+		return nil, err
+	}
+	return WithNics(tx.View, setVMState(tx, vm, v1.StateRunning)), nil
+}
+
+// ensureRouters makes sure that every network of a VM's nics with a router's
+// service has a router that is wanted Running; refused, it has made none.
+func ensureRouters(tx *Tx, vm string) error {
+	return tx.atomic(func() error {
+		for _, nic := range slices.Collect(Related[v1.VMNic](tx.View, NicsOfVM, vm)) {
 			if l3 := Get[v1.L3Network](tx.View, nic.L3NetworkUUID); !hasRouterService(l3) {
 				continue
 			}
@@ -91,13 +100,8 @@ func StartVM(tx *Tx, uuid string) (*v1.VMInstance, error) {
 				return err
 			}
 		}
-		vm = setVMState(tx, vm, v1.StateRunning)
 		return nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	return WithNics(tx.View, vm), nil
 }
 
 // StopVM says that a VM is stopped: its nics, EIPs and rules stay, their
@@ -130,8 +134,12 @@ func setVMState(tx *Tx, vm *v1.VMInstance, state string) *v1.VMInstance {
 	}
 	vm = Copy(vm)
 	vm.State = state
-	tx.Save(vm)
-	return vm
+	c := v1.Condition{Status: v1.True, Reason: ReasonAPI}
+	if state == v1.StateStopped {
+		c.Status = v1.False
+	}
+	setRunning(tx, vm, c)
+	return Get[v1.VMInstance](tx.View, vm.UUID)
 }
 
 // DeleteVM frees a VM's addresses and detaches its EIPs and rules. A missing

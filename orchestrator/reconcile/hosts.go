@@ -186,6 +186,12 @@ func (l *hostLink) watch(ctx context.Context, hv hypervisor.Hypervisor) error {
 	tick := time.NewTicker(bridgesEvery)
 	defer tick.Stop()
 	connected, attached := true, ""
+	var again <-chan time.Time // when to look at all guests once more
+	settled := func(ok bool) {
+		if again = nil; !ok {
+			again = time.After(guestsAgain)
+		}
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -203,19 +209,27 @@ func (l *hostLink) watch(ctx context.Context, hv hypervisor.Hypervisor) error {
 				l.realized(ctx)
 			} else {
 				connected = l.relist(ctx, hv)
+				settled(!connected || l.relistGuests(ctx, hv))
 			}
+		case <-again:
+			settled(!connected || l.relistGuests(ctx, hv)) // a lost connection ends in a relist
 		case e, ok := <-events:
 			if !ok {
 				return fmt.Errorf("events of the host ended")
 			}
 			switch e.Kind {
 			case hypervisor.EventDomain:
-				l.r.observe(e.Domain.UUID)
+				if e.Domain.Owned {
+					l.r.observe(e.Domain.UUID)
+				} else if !l.guest(ctx, e.Domain) {
+					settled(false)
+				}
 			case hypervisor.EventLost:
 				connected = false
 				l.record(ctx, v1.Disconnected, fmt.Errorf("%s", e.Reason), hypervisor.HostInfo{})
 			case hypervisor.EventRelist:
 				connected = l.relist(ctx, hv)
+				settled(!connected || l.relistGuests(ctx, hv))
 			}
 		}
 	}
