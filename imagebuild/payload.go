@@ -16,7 +16,7 @@ type Payload struct {
 	Modules  []string // with all that they need, in load order
 	Programs []string // static; their output is the console's
 	Env      []string // NAME=value, plain words, for all of them
-	Args     []string // plain words
+	Args     []string // as a shell reads them
 	Busybox  string   // static busybox
 	Cache    string   // directory for packages and modules; created
 }
@@ -36,7 +36,7 @@ for m in $(/bin/busybox cat /usr/lib/sluice/modules.early); do
 	/bin/busybox insmod /lib/modules/%s/$m || echo "payload: cannot load $m"
 done
 failed=0
-for p in /payload/*; do
+for p in /payload/*/*; do
 	/bin/busybox env %s $p %s || failed=$((failed + 1))
 done
 echo "` + PayloadDone + `$failed"
@@ -65,7 +65,8 @@ func (p Payload) Build(ctx context.Context, dir string) (kernel, initrd string, 
 		{Path: "init", Mode: ModeExec, Data: fmt.Appendf(nil, payloadInit, release, strings.Join(p.Env, " "), strings.Join(p.Args, " "))},
 	}
 	for i, program := range p.Programs {
-		entries = append(entries, Entry{Path: fmt.Sprintf("payload/%d", i), Mode: ModeExec, Source: program})
+		dir := fmt.Sprintf("payload/%d", i) // the name stays: busybox is what it is called
+		entries = append(entries, Entry{Path: dir, Mode: ModeDir}, Entry{Path: dir + "/" + filepath.Base(program), Mode: ModeExec, Source: program})
 	}
 	own, err := Pack(entries)
 	if err != nil {

@@ -37,6 +37,11 @@ type Host struct {
 	MemorySize int    `json:"memorySize,omitempty" doc:"MiB"`
 	State      string `json:"state" enum:"Enabled,Disabled,Maintenance"`
 	Status     string `json:"status" enum:"Connecting,Connected,Disconnected"`
+	// Fenced: the administrator said that the host is dead. Routers leave it
+	// although nobody can see that they are gone there; LeftBehind are those
+	// whose domains are removed before it counts as Connected again.
+	Fenced     bool     `json:"fenced,omitempty"`
+	LeftBehind []string `json:"leftBehind,omitempty" doc:"Routers whose domains are removed when the host is back"`
 	// VirtType is what routers run with here: kvm or qemu.
 	VirtType   string      `json:"virtType,omitempty"`
 	Conditions []Condition `json:"conditions,omitempty"`

@@ -70,7 +70,7 @@ var nouns = []noun{
 		},
 	},
 	{
-		name: "host", path: "hosts", short: "hypervisor", columns: []string{"name", "clusterUuid", "state", "status", "virtType", "cpuNum", "memorySize"}, wide: []string{"libvirtUri", "agentUrl"},
+		name: "host", path: "hosts", actions: []string{"fence"}, short: "hypervisor", columns: []string{"name", "clusterUuid", "state", "status", "virtType", "cpuNum", "memorySize"}, wide: []string{"libvirtUri", "agentUrl"},
 		example: "create this-machine --cluster demo",
 		fields: []field{
 			{"cluster", "clusterUuid", "cluster", text, "cluster that it belongs to", true},

@@ -71,6 +71,11 @@ func (w *world) DeleteL2(ctx context.Context, l2 string) error {
 	return err
 }
 
+func (w *world) DeleteHost(ctx context.Context, host string) error {
+	_, err := w.store.Update(ctx, func(tx *model.Tx) error { return model.DeleteHost(tx, host) })
+	return err
+}
+
 func (w *world) InspectImage(_ context.Context, req *v1.CreateImage) (*v1.Image, error) {
 	if !strings.HasPrefix(req.Source, "/images/") && req.Source != "/var/cache/sluice/image" {
 		return nil, v1.Refused("image-unreadable", "there is no manifest.json in %s", req.Source)

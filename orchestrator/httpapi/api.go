@@ -37,6 +37,9 @@ type Effects interface {
 	// DeleteL2 takes it off everywhere and deletes it with what is on it; a
 	// missing one is nil.
 	DeleteL2(ctx context.Context, l2 string) error
+	// DeleteHost moves its routers away and deletes it with its bridges; a
+	// missing one is nil.
+	DeleteHost(ctx context.Context, host string) error
 	// InspectImage reads and verifies the template at the request's source.
 	InspectImage(ctx context.Context, req *v1.CreateImage) (*v1.Image, error)
 	// WaitHost waits until the host is Connected or has failed to.

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"net/http"
 
 	v1 "github.com/sluice-nfv/sluice/api/v1"
 	"github.com/sluice-nfv/sluice/orchestrator/model"
@@ -20,7 +21,12 @@ func (a *API) places() {
 	List[v1.Host](a)
 	GetWaiting[v1.Host](a, a.effects.WaitHost)
 	Patch[v1.Host](a)
-	Delete[v1.Host](a, model.DeleteHost)
+	Handle(a, operation("delete-host", http.MethodDelete, "/v1/hosts/{uuid}", "Move its routers away, or destroy them, and delete it; a missing one is fine"), a.deleteHost)
+	Change[v1.Host](a, "act-on-host", http.MethodPost, "/v1/hosts/{uuid}/actions", "fence: an unreachable host is dead, its routers are made elsewhere",
+		func(tx *model.Tx, in *CallWith[v1.Action]) error {
+			_, err := model.HostAction(tx, in.UUID, in.Body.Action)
+			return err
+		})
 	type createHost struct {
 		DryRun
 		Wait
@@ -41,4 +47,9 @@ func (a *API) places() {
 		}
 		return one[v1.Host](a.store.View(), uuid)
 	})
+}
+
+func (a *API) deleteHost(ctx context.Context, in *Call) (*Nothing, error) {
+	rule := func(tx *model.Tx) error { return model.DrainHost(tx, in.UUID) }
+	return nil, a.effect(ctx, in, model.Hosts, rule, func(ctx context.Context) error { return a.effects.DeleteHost(ctx, in.UUID) })
 }

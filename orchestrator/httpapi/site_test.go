@@ -63,6 +63,11 @@ func (w *world) DeleteL2(ctx context.Context, l2 string) error {
 	return err
 }
 
+func (w *world) DeleteHost(ctx context.Context, host string) error {
+	_, err := w.store.Update(ctx, func(tx *model.Tx) error { return model.DeleteHost(tx, host) })
+	return err
+}
+
 func (w *world) InspectImage(_ context.Context, req *v1.CreateImage) (*v1.Image, error) {
 	if !strings.HasPrefix(req.Source, "/images/") {
 		return nil, v1.Refused("image-unreadable", "no manifest.json in %s", req.Source)

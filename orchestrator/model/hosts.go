@@ -79,6 +79,91 @@ func SetHostState(tx *Tx, uuid, state string) (*v1.Host, error) {
 	return h, nil
 }
 
+// FenceHost takes the administrator's word that a host which cannot be reached
+// is dead: its routers are made on other hosts. Without it they are not, for
+// they may well run, and two routers of one network would have the same
+// addresses. Refused (host-not-disconnected) while the host is or may be
+// reached. The fence ends when the host is back.
+func FenceHost(tx *Tx, uuid string) (*v1.Host, error) {
+	h, err := need[v1.Host](tx.View, uuid)
+	if err != nil || h.Fenced {
+		return h, err
+	}
+	if h.Status != v1.Disconnected {
+		return nil, v1.Conflict("host-not-disconnected", "host %q is %s, and only one that cannot be reached is fenced; set it to Maintenance to move its routers", h.Name, h.Status).On(uuid)
+	}
+	h = Copy(h)
+	h.Fenced = true
+	tx.Save(h)
+	return h, nil
+}
+
+// HostActions are what HostAction does.
+var HostActions = []string{"fence"}
+
+// HostAction is FenceHost by name.
+func HostAction(tx *Tx, uuid, action string) (*v1.Host, error) {
+	if action != "fence" {
+		return nil, v1.Invalid("unknown-action", "action %q is none of %v", action, HostActions)
+	}
+	return FenceHost(tx, uuid)
+}
+
+// LeaveBehind notes that a router leaves a fenced host, where its domain may
+// still be. Refused (host-not-fenced) if the host is back.
+func LeaveBehind(tx *Tx, host, router string) error {
+	h := Get[v1.Host](tx.View, host)
+	if h == nil || slices.Contains(h.LeftBehind, router) {
+		return nil
+	}
+	if !h.Fenced {
+		return v1.Conflict("host-not-fenced", "host %q is back; the router is looked at again", h.Name).On(host)
+	}
+	h = Copy(h)
+	h.LeftBehind = with(h.LeftBehind, router)
+	tx.Save(h)
+	return nil
+}
+
+// ReturnHost ends a host's fence after the domains of routers were removed from
+// it, unless others were left behind meanwhile.
+func ReturnHost(tx *Tx, host string, removed []string) error {
+	h := Get[v1.Host](tx.View, host)
+	if h == nil || !h.Fenced {
+		return nil
+	}
+	h = Copy(h)
+	h.LeftBehind = slices.DeleteFunc(slices.Clone(h.LeftBehind), func(r string) bool { return slices.Contains(removed, r) })
+	h.Fenced = len(h.LeftBehind) > 0
+	tx.Save(h)
+	return nil
+}
+
+// DrainHost begins a host's end: it goes into Maintenance, the routers that
+// another host may take move there, and the others are destroyed, to be made
+// again when a guest next needs them. Refused (host-unreachable) if it has
+// routers and cannot be reached, unless it is fenced.
+func DrainHost(tx *Tx, uuid string) error {
+	h := Get[v1.Host](tx.View, uuid)
+	if h == nil {
+		return nil
+	}
+	routers := slices.Collect(Related[v1.VirtualRouter](tx.View, RoutersOfHost, uuid))
+	if len(routers) > 0 && h.Status != v1.Connected && !h.Fenced {
+		return v1.Conflict("host-unreachable", "host %q is %s and may run %d routers; bring it back, or if it is dead say so with `sluice host fence %s`", h.Name, h.Status, len(routers), h.Name).
+			On(uuidsOf(slices.Values(routers))...)
+	}
+	if _, err := SetHostState(tx, uuid, v1.Maintenance); err != nil {
+		return err
+	}
+	for _, r := range routers {
+		if len(CandidateHosts(tx.View, r)) == 0 {
+			destroyRouter(tx, r)
+		}
+	}
+	return nil
+}
+
 // DeleteHost is refused (host-in-use) while a router is placed on the host:
 // with the host's row gone nobody could remove its domain. Realizations on the
 // host go with it.
@@ -88,7 +173,7 @@ func DeleteHost(tx *Tx, uuid string) error {
 		return nil
 	}
 	if routers := uuidsOf(Related[v1.VirtualRouter](tx.View, RoutersOfHost, uuid)); len(routers) > 0 {
-		return v1.Conflict("host-in-use", "host %q still runs %d routers; put it into Maintenance to move them, or destroy them, then delete it", h.Name, len(routers)).On(routers...)
+		return v1.Conflict("host-in-use", "host %q still runs %d routers; they have to leave first", h.Name, len(routers)).On(routers...)
 	}
 	for _, l2 := range slices.Collect(List[v1.L2Network](tx.View)) {
 		if slices.ContainsFunc(l2.Realizations, func(r v1.Realization) bool { return r.HostUUID == uuid }) {

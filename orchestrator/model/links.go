@@ -22,8 +22,8 @@ const (
 	RouterOfGuestL3 // the router that serves the L3 (one at most)
 	RoutersOnL3     // routers with any nic on the L3
 	RoutersOfHost
-	VMsOfHost       // VMs that were seen as domains of the host
-	VMsOfDomain     // VMs that were seen as the domain
+	VMsOfHost   // VMs that were seen as domains of the host
+	VMsOfDomain // VMs that were seen as the domain
 	VIPsOfL3
 	VIPsOfRouter // a router's own public address
 	EIPsOfVIP

@@ -66,8 +66,9 @@ func whole(v *model.View, r v1.Resource) any {
 	return r
 }
 
-// bookkeeping are fields that change with every write.
-var bookkeeping = []string{"lastOpDate", "revision"}
+// bookkeeping are fields that change with every write, and those that only tell
+// why another one did.
+var bookkeeping = []string{"conditions", "lastOpDate", "revision"}
 
 func fieldChanges(was, will v1.Resource) []v1.PlannedField {
 	a, b := asObject(was), asObject(will)

@@ -184,12 +184,16 @@ func (c *call) adopt(ctx context.Context) error {
 
 // deleteVolumes removes the router's volumes that a predicate chooses.
 func (c *call) deleteVolumes(ctx context.Context, hv hypervisor.Hypervisor, choose func(name string) bool) error {
+	return deleteVolumes(ctx, hv, c.uuid, choose)
+}
+
+func deleteVolumes(ctx context.Context, hv hypervisor.Hypervisor, router string, choose func(name string) bool) error {
 	volumes, err := hv.ListVolumes(ctx)
 	if err != nil {
 		return err
 	}
 	for _, vol := range volumes {
-		if strings.HasPrefix(vol.Name, plan.RouterVolumePrefix(c.uuid)) && choose(vol.Name) {
+		if strings.HasPrefix(vol.Name, plan.RouterVolumePrefix(router)) && choose(vol.Name) {
 			if err := hv.DeleteVolume(ctx, vol.Name); err != nil {
 				return err
 			}

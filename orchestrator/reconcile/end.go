@@ -52,8 +52,11 @@ func (c *call) stop(ctx context.Context) error {
 func (c *call) clear(ctx context.Context) error {
 	c.Agents.Forget(c.uuid)
 	hv, err := c.hostIfAny()
-	if err != nil || hv == nil {
+	if err != nil {
 		return err
+	}
+	if hv == nil {
+		return c.leaveBehind(ctx)
 	}
 	if err := hv.DeleteDomain(ctx, c.uuid); err != nil {
 		return err
@@ -62,7 +65,7 @@ func (c *call) clear(ctx context.Context) error {
 }
 
 // hostIfAny is the connection to the router's host; nil if it was never
-// placed, or its host was deleted: nobody can reach what is there any more.
+// placed, or its host was deleted or fenced: nobody can reach what is there.
 func (c *call) hostIfAny() (hypervisor.Hypervisor, error) {
 	if c.row.HostUUID == "" {
 		return nil, nil
@@ -71,7 +74,24 @@ func (c *call) hostIfAny() (hypervisor.Hypervisor, error) {
 		c.log.Warn("host was deleted, what is on it stays", "host", c.row.HostUUID)
 		return nil, nil
 	}
+	if fenced(c.view, c.row.HostUUID) {
+		return nil, nil
+	}
 	return c.hosts.get(c.row.HostUUID)
+}
+
+func fenced(view *model.View, host string) bool {
+	h := model.Get[v1.Host](view, host)
+	return h != nil && h.Fenced
+}
+
+// leaveBehind notes what a fenced host has to get rid of when it is back.
+func (c *call) leaveBehind(ctx context.Context) error {
+	if !fenced(c.view, c.row.HostUUID) {
+		return nil
+	}
+	_, err := c.Store.Update(ctx, func(tx *model.Tx) error { return model.LeaveBehind(tx, c.row.HostUUID, c.uuid) })
+	return err
 }
 
 func (c *call) forget(ctx context.Context) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -174,7 +175,35 @@ func (l *hostLink) prepare(ctx context.Context, hv hypervisor.Hypervisor) (hyper
 	if err != nil {
 		return info, err
 	}
+	if err := l.unfence(ctx, hv); err != nil {
+		return info, err
+	}
 	return info, l.realizeAll(ctx)
+}
+
+// unfence ends a fence: the domains of routers that are elsewhere by now go,
+// before the host counts as Connected.
+func (l *hostLink) unfence(ctx context.Context, hv hypervisor.Hypervisor) error {
+	if !fenced(l.r.Store.View(), l.uuid) {
+		return nil
+	}
+	removed := slices.Clone(model.Get[v1.Host](l.r.Store.View(), l.uuid).LeftBehind)
+	for _, router := range removed {
+		l.log.Info("remove what a router left behind", "router", router)
+		if err := hv.DeleteDomain(ctx, router); err != nil {
+			return err
+		}
+		if err := deleteVolumes(ctx, hv, router, func(string) bool { return true }); err != nil {
+			return err
+		}
+	}
+	if _, err := l.r.Store.Update(ctx, func(tx *model.Tx) error { return model.ReturnHost(tx, l.uuid, removed) }); err != nil {
+		return err
+	}
+	if fenced(l.r.Store.View(), l.uuid) {
+		return fmt.Errorf("routers left the host meanwhile; their domains are removed next")
+	}
+	return nil
 }
 
 // watch follows what happens on the host. It returns only when the events end.

@@ -63,6 +63,36 @@ func (r *Reconciler) DeleteL2(ctx context.Context, l2uuid string) error {
 	return r.unrealize(ctx, before, before.Realizations)
 }
 
+// DeleteHost moves the routers of a host away, or destroys those that no other
+// host may take, and deletes it with its bridges. It goes on where it was when
+// it is called again.
+func (r *Reconciler) DeleteHost(ctx context.Context, uuid string) error {
+	if _, err := r.Store.Update(ctx, func(tx *model.Tx) error { return model.DrainHost(tx, uuid) }); err != nil {
+		return err
+	}
+	err := r.wait(ctx, "host "+uuid+": its end", func(view *model.View) (bool, error) {
+		return model.First[v1.VirtualRouter](view, model.RoutersOfHost, uuid) == nil, nil
+	})
+	if err != nil {
+		return err
+	}
+	r.bridges.Lock()
+	defer r.bridges.Unlock()
+	before := r.Store.View()
+	if _, err := r.Store.Update(ctx, func(tx *model.Tx) error { return model.DeleteHost(tx, uuid) }); err != nil {
+		return err
+	}
+	var errs []error
+	for l2 := range model.List[v1.L2Network](before) {
+		for _, real := range l2.Realizations {
+			if real.HostUUID == uuid {
+				errs = append(errs, r.unrealize(ctx, l2, []v1.Realization{real}))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // left are the realizations that only before has.
 func left(before, after *v1.L2Network) []v1.Realization {
 	var out []v1.Realization

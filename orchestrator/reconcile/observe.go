@@ -23,10 +23,10 @@ func (w *worker) observeRouter(view *model.View, row *v1.VirtualRouter) plan.Obs
 	if err != nil {
 		// What cannot be seen is assumed unchanged: an orchestrator that lost
 		// libvirt must not rebuild routers that work.
-		o.Domain = assumed(row)
+		o.Domain = assumed(view, row)
 	} else if d, err := hv.GetDomain(ctx, row.UUID); err != nil {
 		w.log.Warn("observe domain", "err", err)
-		o.Domain, hostSeen = assumed(row), false
+		o.Domain, hostSeen = assumed(view, row), false
 	} else {
 		o.Domain = d.State
 	}
@@ -45,7 +45,10 @@ func (w *worker) observeRouter(view *model.View, row *v1.VirtualRouter) plan.Obs
 	return o
 }
 
-func assumed(row *v1.VirtualRouter) hypervisor.State {
+func assumed(view *model.View, row *v1.VirtualRouter) hypervisor.State {
+	if fenced(view, row.HostUUID) {
+		return hypervisor.Absent // by the administrator's word
+	}
 	switch row.State {
 	case v1.StateRunning:
 		return hypervisor.Running

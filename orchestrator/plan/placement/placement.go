@@ -29,7 +29,7 @@ func Choose(v *model.View, r *v1.VirtualRouter) (string, error) {
 }
 
 // MustMove reports whether a placed router has to leave its host although that
-// still works: the host is in Maintenance, or its cluster lost an L2 network
+// still works: the host is fenced or in Maintenance, or its cluster lost an L2 network
 // of the router. A host that is merely Disabled, or does not answer, is not
 // left.
 func MustMove(v *model.View, r *v1.VirtualRouter) bool {
@@ -37,7 +37,7 @@ func MustMove(v *model.View, r *v1.VirtualRouter) bool {
 	if r.HostUUID == "" || r.WantedState == v1.StateDestroyed {
 		return false
 	}
-	return h == nil || h.State == v1.Maintenance || !reaches(v, h, r)
+	return h == nil || h.Fenced || h.State == v1.Maintenance || !reaches(v, h, r)
 }
 
 func reaches(v *model.View, h *v1.Host, r *v1.VirtualRouter) bool {
