@@ -22,6 +22,11 @@ func (a *API) vms() {
 	Handle(a, operation("act-on-vm-instance", http.MethodPost, "/v1/vm-instances/{uuid}/actions", "start, stop or reboot"), a.actOnVM)
 	Handle(a, operation("get-libvirt-xml", http.MethodGet, "/v1/vm-instances/{uuid}/libvirt-xml", "<interface> elements for virsh attach-device or virt-install"), a.libvirtXML)
 
+	Change[v1.VMInstance](a, "add-vm-nic", http.MethodPost, "/v1/vm-instances/{uuid}/nics", "Give the VM another nic; one that runs is served at once",
+		func(tx *model.Tx, in *CallWith[v1.CreateVMNic]) error {
+			_, err := model.AddNic(tx, in.UUID, in.Body)
+			return err
+		})
 	Read[v1.VMNic](a)
 	Delete[v1.VMNic](a, model.DeleteNic)
 	type setIP struct {

@@ -73,6 +73,64 @@ func createNic(tx *Tx, vm *v1.VMInstance, n v1.CreateVMNic, device int, isDefaul
 	})
 }
 
+// AddNic gives a VM another nic, which is the default one only if the VM has no
+// other. One that runs has the nic served at once. Codes: those of CreateVM and
+// EnsureRouter, two-default-nics, and vip-on-guest-network for a network that
+// the VM has an EIP or rule on: replies would bypass the router.
+func AddNic(tx *Tx, vmUUID string, n v1.CreateVMNic) (*v1.VMInstance, error) {
+	vm, err := need[v1.VMInstance](tx.View, vmUUID)
+	if err != nil {
+		return nil, err
+	}
+	nics := WithNics(tx.View, vm).Nics
+	if len(nics) >= MaxNics {
+		return nil, v1.Invalid("invalid-nics", "VM %q has %d nics already, which is the most", vm.Name, MaxNics).On(vm.UUID)
+	}
+	if n.IsDefault && len(nics) > 0 {
+		return nil, v1.Refused("two-default-nics", "VM %q has a default nic already; leave isDefault out", vm.Name).On(vm.UUID)
+	}
+	if err := checkNic(tx.View, n); err != nil {
+		return nil, err
+	}
+	device := 0
+	for _, nic := range nics {
+		if err := checkBypass(tx.View, nic.UUID, n.L3NetworkUUID); err != nil {
+			return nil, err
+		}
+		device = max(device, nic.DeviceID+1)
+	}
+	err = tx.atomic(func() error {
+		if err := createNic(tx, vm, n, device, len(nics) == 0); err != nil {
+			return err
+		}
+		if vm.State != v1.StateRunning {
+			return nil
+		}
+		return ensureRouters(tx, vm.UUID)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return WithNics(tx.View, vm), nil
+}
+
+// checkBypass refuses a network that VIPs mapped to a nic of the same VM are on.
+func checkBypass(v *View, nic, l3 string) error {
+	var vips []string
+	for e := range Related[v1.EIP](v, EIPsOfNic, nic) {
+		vips = append(vips, e.VIPUUID)
+	}
+	for f := range Related[v1.PortForwardingRule](v, ForwardingsOfNic, nic) {
+		vips = append(vips, f.VIPUUID)
+	}
+	for _, uuid := range vips {
+		if vip := Get[v1.VIP](v, uuid); vip.L3NetworkUUID == l3 {
+			return v1.Refused("vip-on-guest-network", "the VM has VIP %s of L3 network %s, so replies by a nic there would bypass the router; detach the VIP, or use another network", vip.IP, l3).On(vip.UUID, nic)
+		}
+	}
+	return nil
+}
+
 // DeleteNic takes a nic from its VM, with its EIPs and rules detached; if it
 // was the default one, the VM's first that is left becomes it. A missing nic is
 // fine.

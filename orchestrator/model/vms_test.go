@@ -136,3 +136,40 @@ func TestStartVMWithoutServices(t *testing.T) {
 	}
 	w.clean()
 }
+
+func TestAddNic(t *testing.T) {
+	w := newWorld(t)
+	_, second := w.addNetwork("second", "eth5", v1.Private, "192.168.20.0/24")
+	w.services(second, v1.DHCP, v1.SNAT)
+	vm := w.addVM("vm", w.guest)
+	vip := w.addVIP(w.public, "")
+	e, err := CreateEIP(w.tx, v1.CreateEIP{CreateMeta: named("e"), VIPUUID: vip.UUID, VMNicUUID: vm.Nics[0].UUID})
+	must(w, e, err)
+	w.start(vm.UUID)
+	w.clean()
+	for code, n := range map[string]v1.CreateVMNic{
+		"two-default-nics":     {L3NetworkUUID: second, IsDefault: true},
+		"l3-is-system":         {L3NetworkUUID: w.management},
+		"not-found":            {L3NetworkUUID: NewUUID()},
+		"vip-on-guest-network": {L3NetworkUUID: w.public},
+		"invalid-dhcp-option":  {L3NetworkUUID: second, DHCPOptions: map[string]string{"53": "01"}},
+	} {
+		_, err := AddNic(w.tx, vm.UUID, n)
+		w.refused(code, err)
+	}
+	got, err := AddNic(w.tx, vm.UUID, v1.CreateVMNic{L3NetworkUUID: second, IP: "192.168.20.77"})
+	if must(w, got, err); len(got.Nics) != 2 || got.Nics[1].DeviceID != 1 || got.Nics[1].IsDefault || got.Nics[1].IP != ip("192.168.20.77") {
+		t.Errorf("nics are %+v", got.Nics)
+	}
+	if r := RouterOf(w.tx.View, second); r == nil || r.WantedState != v1.StateRunning {
+		t.Error("a running VM's new nic has no router")
+	}
+	w.clean()
+	for _, nic := range got.Nics {
+		w.ok(DeleteNic(w.tx, nic.UUID))
+	}
+	if got, err = AddNic(w.tx, vm.UUID, v1.CreateVMNic{L3NetworkUUID: second}); must(w, got, err) == nil || !got.Nics[0].IsDefault {
+		t.Errorf("the only nic is %+v", got.Nics)
+	}
+	w.clean()
+}
