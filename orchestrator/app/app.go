@@ -61,6 +61,8 @@ type Config struct {
 	DataDir string
 	// Etcd are endpoints of an existing cluster; empty: embedded.
 	Etcd []string
+	// EtcdQuota is how large the embedded etcd's database may be, in bytes.
+	EtcdQuota int64
 	// Socket is the unix socket for root on this machine.
 	Socket string
 	// Listen is the HTTPS address.
@@ -112,7 +114,7 @@ func Run(ctx context.Context, c Config) error {
 }
 
 func open(ctx context.Context, c Config) (*store.Store, error) {
-	sc := store.Config{Endpoints: c.Etcd, Catalog: catalog(), Log: c.Log}
+	sc := store.Config{Endpoints: c.Etcd, Quota: c.EtcdQuota, Catalog: catalog(), Log: c.Log}
 	if len(c.Etcd) == 0 {
 		sc.Dir = filepath.Join(c.DataDir, "etcd")
 	}

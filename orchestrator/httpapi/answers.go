@@ -72,6 +72,9 @@ func (a *API) begin(ctx context.Context, id, digest string) (*record, error) {
 	if err = p.Put(ctx, expiryKey(id, now), nil); err == nil {
 		err = p.Put(ctx, recordKey(id), r.encode())
 	}
+	if v1.Code(err) != "" {
+		return nil, err
+	}
 	if err != nil {
 		return nil, v1.Unavailable("store-unavailable", "the Idempotency-Key cannot be noted; retry").Because(err)
 	}

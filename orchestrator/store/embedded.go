@@ -19,13 +19,13 @@ import (
 
 // startEmbedded runs a single-member etcd in this process. It listens nowhere:
 // we call it in-process, and a single member has no peers.
-func startEmbedded(ctx context.Context, dir string, log *slog.Logger) (*etcd, error) {
+func startEmbedded(ctx context.Context, dir string, quota int64, log *slog.Logger) (*etcd, error) {
 	unlock, err := lockDir(dir)
 	if err != nil {
 		return nil, err
 	}
 	smallWAL()
-	server, err := embed.StartEtcd(embeddedConfig(dir, log))
+	server, err := startEtcd(embeddedConfig(dir, quota, log))
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start embedded etcd in %s: %w", dir, err), unlock())
 	}
@@ -44,10 +44,31 @@ func startEmbedded(ctx context.Context, dir string, log *slog.Logger) (*etcd, er
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start embedded etcd in %s: %w", dir, err), stop())
 	}
-	return &etcd{client: v3client.New(server.Server), stop: stop}, nil
+	b := &etcd{client: v3client.New(server.Server), stop: stop}
+	k := keeper{client: b.client, defragment: server.Server.Backend().Defrag, quota: quota, log: log}
+	if err := k.atStart(ctx); err != nil {
+		log.Error("etcd's database stays as it is", "err", err) // reads are served
+	}
+	b.keep(k)
+	return b, nil
 }
 
-func embeddedConfig(dir string, log *slog.Logger) *embed.Config {
+// keep runs the keeper until what is below the client ends.
+func (b *etcd) keep(k keeper) {
+	ctx, cancel := context.WithCancel(context.Background())
+	stop, done := b.stop, make(chan struct{})
+	go func() {
+		defer close(done)
+		k.run(ctx)
+	}()
+	b.stop = func() error {
+		cancel()
+		<-done
+		return stop()
+	}
+}
+
+func embeddedConfig(dir string, quota int64, log *slog.Logger) *embed.Config {
 	c := embed.NewConfig()
 	c.Name = "sluice"
 	c.Dir = filepath.Join(dir, "etcd")
@@ -61,8 +82,8 @@ func embeddedConfig(dir string, log *slog.Logger) *embed.Config {
 	c.AutoCompactionMode, c.AutoCompactionRetention = embed.CompactorModePeriodic, "10m"
 	c.MaxTxnOps = 100_000          // a cascading delete is one transaction
 	c.MaxRequestBytes = 10_000_000 // etcd's own advice is not to go beyond
-	c.QuotaBackendBytes = 4 << 30
-	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.New(slogCore{log}))
+	c.QuotaBackendBytes = quota
+	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.New(slogCore{log}, zap.WithFatalHook(panicking{})))
 	return c
 }
 

@@ -148,7 +148,7 @@ func (b *etcd) commit(ctx context.Context, g *guard, writes []entry) (int64, boo
 		return 0, false, fmt.Errorf("%d writes in one transaction: start etcd with a higher --max-txn-ops: %w", len(ops), err)
 	}
 	if err != nil {
-		return 0, false, err
+		return 0, false, full(err)
 	}
 	return resp.Header.Revision, resp.Succeeded, nil
 }
@@ -164,7 +164,7 @@ func (b *etcd) acquire(ctx context.Context, name string) (*Lock, error) {
 	// Escaped, because a lock "a" would take the holder of "a/b" for its own.
 	mutex := concurrency.NewMutex(session, lockPrefix+url.PathEscape(name))
 	if err := mutex.Lock(ctx); err != nil {
-		return nil, err
+		return nil, full(err)
 	}
 	return &Lock{Fence: mutex.Header().Revision, Lost: session.Done(), release: func() {
 		ctx, cancel := context.WithTimeout(context.Background(), lockTTL*time.Second)
@@ -189,7 +189,7 @@ func (b *etcd) liveSession() (*concurrency.Session, error) {
 	}
 	session, err := concurrency.NewSession(b.client, concurrency.WithTTL(lockTTL))
 	if err != nil {
-		return nil, fmt.Errorf("make lease: %w", err)
+		return nil, fmt.Errorf("make lease: %w", full(err))
 	}
 	if session == nil { // NewSession's answer when the client is closing
 		return nil, errClosed

@@ -56,7 +56,7 @@ func (u unowned) close() error { close(u.gone); return nil }
 // StartListening is an embedded etcd with a client socket.
 func StartListening(t *testing.T, configure func(*embed.Config)) {
 	t.Helper()
-	c := embeddedConfig(t.TempDir(), slog.Default())
+	c := embeddedConfig(t.TempDir(), DefaultQuota, slog.Default())
 	configure(c)
 	smallWAL()
 	server, err := embed.StartEtcd(c)

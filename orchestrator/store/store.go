@@ -8,6 +8,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -26,6 +27,9 @@ import (
 type Config struct {
 	// Dir is the folder of the embedded etcd; it is made with mode 0700.
 	Dir string
+	// Quota is how large the embedded etcd's database may be, in bytes; 0 is
+	// DefaultQuota. Beyond it writes are refused (CodeFull) until there is room.
+	Quota int64
 	// Endpoints of an existing etcd >= 3.6. Start it with --max-txn-ops of at
 	// least 4096: a cascading delete is one transaction.
 	Endpoints []string
@@ -77,7 +81,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	var b backend
 	var err error
 	if c.Dir != "" {
-		b, err = startEmbedded(ctx, c.Dir, c.Log)
+		b, err = startEmbedded(ctx, c.Dir, cmp.Or(c.Quota, DefaultQuota), c.Log)
 	} else {
 		b, err = dialEtcd(c)
 	}

@@ -138,6 +138,9 @@ func (s *Store) commit(epoch int64, writes []entry) (int64, bool, error) {
 	if readErr == nil && len(found) == 1 && string(found[0].value) == mark {
 		return found[0].revision, true, nil
 	}
+	if v1.Code(err) == CodeFull { // refused, not lost
+		return 0, false, err
+	}
 	return 0, false, unavailable("commit", errors.Join(err, readErr))
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluice-nfv/sluice/orchestrator/app"
 	"github.com/sluice-nfv/sluice/orchestrator/cli"
+	"github.com/sluice-nfv/sluice/orchestrator/store"
 )
 
 // serverCommand reads the configuration for run.
@@ -45,6 +46,7 @@ before the file; ` + "`sluice config show`" + ` tells which it was.`,
 	f := cmd.Flags()
 	f.StringVar(&c.DataDir, "data-dir", "/var/lib/sluice", "everything that the server keeps")
 	f.StringSliceVar(&c.Etcd, "etcd", nil, "endpoints of an etcd cluster (default: embedded, in the data directory)")
+	f.Int64Var(&c.EtcdQuota, "etcd-quota", store.DefaultQuota, "size of the embedded etcd's database beyond which it takes no writes, in bytes")
 	f.StringVar(&c.Socket, "socket", "/run/sluice/sluice.sock", "unix socket for root on this machine")
 	f.StringVar(&c.Listen, "listen", ":8743", "HTTPS address; empty: none")
 	f.StringVar(&c.Instance, "instance", "sluice", "keeps several servers on one libvirt apart")
