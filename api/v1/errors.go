@@ -23,6 +23,10 @@ type Error struct {
 	Resources []string `json:"resources,omitempty"`
 	// Causes is the chain below, outermost first.
 	Causes []string `json:"causes,omitempty"`
+	// Quota is the one that is used up, for quota-exceeded.
+	Quota *Quota `json:"quota,omitempty"`
+	// RetryAfter is when a repetition makes sense, in seconds; 0 is left out.
+	RetryAfter int `json:"retryAfter,omitempty"`
 }
 
 // Error is the detail with its code.
@@ -49,6 +53,11 @@ func Errorf(status int, code, format string, args ...any) *Error {
 		Title:  strings.ReplaceAll(code, "-", " "),
 		Status: status, Code: code, Detail: fmt.Sprintf(format, args...),
 	}
+}
+
+// Forbidden is 403: not for this caller.
+func Forbidden(code, format string, args ...any) *Error {
+	return Errorf(http.StatusForbidden, code, format, args...)
 }
 
 // Invalid is 400: malformed.

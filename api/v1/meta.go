@@ -16,6 +16,10 @@ type Meta struct {
 	// Revision changes with every write; it is the ETag of the resource.
 	Revision   int64    `json:"revision" doc:"For If-Match"`
 	SystemTags []string `json:"systemTags,omitempty"`
+	// AccountUUID is the owner; empty: the admin's account, or the cloud.
+	AccountUUID string `json:"accountUuid,omitempty" doc:"The account that owns it; absent: the admin's, or the cloud"`
+	// SharedWith are accounts that may use it, for L2 and L3 networks.
+	SharedWith []string `json:"sharedWith,omitempty" doc:"Accounts that may use it; * is everybody"`
 }
 
 // GetMeta lets generic code reach the common fields.

@@ -71,7 +71,7 @@ func wordList() string {
 	var b strings.Builder
 	for i := range nouns {
 		n := &nouns[i]
-		if n.derived {
+		if n.derived || n.apart {
 			continue
 		}
 		var words []string

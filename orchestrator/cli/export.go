@@ -52,7 +52,7 @@ func (x *exporting) all(ctx context.Context) (*yaml.Node, error) {
 	list := &yaml.Node{Kind: yaml.SequenceNode}
 	for i := range nouns {
 		n := &nouns[i]
-		if n.derived {
+		if n.derived || n.apart {
 			continue
 		}
 		items, err := client.List[object](ctx, x.api, "/v1/"+n.path, nil)

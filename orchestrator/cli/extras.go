@@ -14,9 +14,9 @@ import (
 func (s *session) extras(n *noun) []*cobra.Command {
 	switch n.name {
 	case "l2-network":
-		return []*cobra.Command{s.clusterCommand(n, "attach", http.MethodPost), s.clusterCommand(n, "detach", http.MethodDelete)}
+		return []*cobra.Command{s.clusterCommand(n, "attach", http.MethodPost), s.clusterCommand(n, "detach", http.MethodDelete), s.shareCommand(n)}
 	case "l3-network":
-		return append(s.l3Settings(n),
+		return append(s.l3Settings(n), s.shareCommand(n),
 			s.addRangeCommand(n), s.servicesCommand(n, "attach-services", http.MethodPost), s.servicesCommand(n, "detach-services", http.MethodDelete),
 			s.subCommand(n, "capacity", "count its addresses"), s.subCommand(n, "free-ips", "show its lowest free addresses"))
 	case "eip", "port-forwarding-rule":

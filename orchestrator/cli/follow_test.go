@@ -25,7 +25,7 @@ func TestListWatch(t *testing.T) {
 	db := store.NewMemory(catalog)
 	defer db.Close()
 	socket := filepath.Join(t.TempDir(), "s")
-	token, err := httpapi.CreateToken(t.Context(), db.Private(), httpapi.Caller{Name: "admin", Role: httpapi.RoleAdmin})
+	token, err := httpapi.CreateToken(t.Context(), db.Private(), v1.Token{Name: "admin", Role: v1.RoleAdmin})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +165,7 @@ func TestConsoleFollow(t *testing.T) {
 	if _, err := db.Update(t.Context(), func(tx *model.Tx) error { return tx.Create(router) }); err != nil {
 		t.Fatal(err)
 	}
-	token, err := httpapi.CreateToken(t.Context(), db.Private(), httpapi.Caller{Name: "admin", Role: httpapi.RoleAdmin})
+	token, err := httpapi.CreateToken(t.Context(), db.Private(), v1.Token{Name: "admin", Role: v1.RoleAdmin})
 	if err != nil {
 		t.Fatal(err)
 	}

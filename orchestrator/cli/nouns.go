@@ -15,6 +15,8 @@ type noun struct {
 	actions []string // of POST .../actions
 	// derived: the server makes these by itself, there is no create.
 	derived bool
+	// apart: it is made on purpose and is no part of topologies.
+	apart bool
 	// example is a call of create, without the noun.
 	example string
 }
@@ -60,6 +62,7 @@ var extraWords = map[string][]string{
 }
 
 var nouns = []noun{
+	{name: "account", path: "accounts", short: "owner of tenants' objects", columns: []string{"name"}, wide: []string{"description", "createDate"}, apart: true, example: "create red"},
 	{name: "zone", path: "zones", short: "parent of everything else", columns: []string{"name", "state"}, wide: []string{"description", "createDate"}, example: "create demo"},
 	{
 		name: "cluster", path: "clusters", short: "group of like hosts", columns: []string{"name", "zoneUuid", "hypervisorType", "state"}, wide: []string{"description"},

@@ -68,7 +68,7 @@ func TestEveryKindIsANoun(t *testing.T) {
 // Every field that the table names is one of the API's.
 func TestFieldsAreOfTheAPI(t *testing.T) {
 	requests := map[string]any{
-		"zone": v1.CreateZone{}, "cluster": &v1.CreateCluster{}, "host": &v1.CreateHost{}, "l2-network": &v1.CreateL2Network{}, "l3-network": &v1.CreateL3Network{},
+		"account": v1.CreateAccount{}, "zone": v1.CreateZone{}, "cluster": &v1.CreateCluster{}, "host": &v1.CreateHost{}, "l2-network": &v1.CreateL2Network{}, "l3-network": &v1.CreateL3Network{},
 		"image": &v1.CreateImage{}, "virtual-router-offering": &v1.CreateVirtualRouterOffering{}, "vm-instance": &v1.CreateVMInstance{},
 		"vip": &v1.CreateVIP{}, "eip": &v1.CreateEIP{}, "port-forwarding-rule": &v1.CreatePortForwardingRule{}, "ip-range": &v1.AddIPRange{},
 	}

@@ -84,6 +84,7 @@ before its SLUICE_ variable, and that before the configuration file, see
 		add(root, nounGroup, s.nounCommand(&nouns[i]))
 	}
 	add(root, commandGroup, extra...)
+	add(root, commandGroup, s.accessCommands()...)
 	add(root, commandGroup, s.applyCommand(), s.explainAnyCommand(), s.exportCommand(), s.configCommand(), s.versionCommand(version))
 	root.SetHelpCommandGroupID(commandGroup)
 	root.SetCompletionCommandGroupID(commandGroup)

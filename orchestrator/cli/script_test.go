@@ -50,6 +50,7 @@ type scriptKey struct{}
 //	sluice ARGS...        has to succeed; `! sluice` has to fail with 1
 //	usage ARGS...         has to end with 2
 //	                      (raw is a file with its output as it was)
+//	be FILE               go on with the token in the file
 //	let VAR NOUN NAME     VAR is the UUID
 //	world broken STAGE|works|silent|slow DURATION
 //	(doctor finds the machine as facts.json says)
@@ -77,6 +78,7 @@ func runScripts(t *testing.T, dir string, update bool) {
 			"usage": func(ts *testscript.TestScript, _ bool, args []string) { of(ts).sluice(ts, 2, args) },
 			"let":   func(ts *testscript.TestScript, _ bool, args []string) { of(ts).let(ts, args) },
 			"world": func(ts *testscript.TestScript, _ bool, args []string) { of(ts).steer(ts, args) },
+			"be":    func(ts *testscript.TestScript, _ bool, args []string) { of(ts).token = ts.MkAbs(args[0]) },
 			"plant": func(ts *testscript.TestScript, _ bool, args []string) { of(ts).plant(ts, args) },
 		},
 	})
@@ -89,7 +91,7 @@ func newScript(env *testscript.Env) (*script, error) {
 	env.Defer(func() { db.Close() })
 	s := &script{world: &world{store: db}, server: "unix://" + filepath.Join(env.WorkDir, "s"), token: filepath.Join(env.WorkDir, "token"), seen: map[string]string{}}
 	ctx, cancel := context.WithCancel(context.Background())
-	token, err := httpapi.CreateToken(ctx, db.Private(), httpapi.Caller{Name: "admin", Role: httpapi.RoleAdmin})
+	token, err := httpapi.CreateToken(ctx, db.Private(), v1.Token{Name: "admin", Role: v1.RoleAdmin})
 	if err != nil {
 		cancel()
 		return nil, err

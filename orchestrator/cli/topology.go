@@ -88,6 +88,9 @@ func parseEntry(key string, node *yaml.Node) (entry, error) {
 	if n.derived {
 		return entry{}, atLine(node.Line, "%s: the server makes these by itself", key)
 	}
+	if n.apart {
+		return entry{}, atLine(node.Line, "%s: is no part of a topology; use `sluice %s create`", key, key)
+	}
 	if node.Kind != yaml.MappingNode {
 		return entry{}, atLine(node.Line, "%s: want words such as {name: demo}", key)
 	}

@@ -125,12 +125,16 @@ func (s *session) updateCommand(n *noun) *cobra.Command {
 }
 
 func (s *session) deleteCommand(n *noun) *cobra.Command {
-	return &cobra.Command{
+	var cascade bool
+	cmd := &cobra.Command{
 		Use: "delete NAME|UUID...", Short: "delete; deleting what does not exist succeeds for a UUID", Args: cobra.MinimumNArgs(1), ValidArgsFunction: s.names(n),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var errs []error
 			for _, arg := range args {
 				path, err := s.pathOf(cmd, n, arg)
+				if cascade {
+					path += "?cascade=true"
+				}
 				if err == nil && s.dryRun {
 					errs = append(errs, s.preview(cmd.Context(), http.MethodDelete, path, nil))
 					continue
@@ -147,6 +151,10 @@ func (s *session) deleteCommand(n *noun) *cobra.Command {
 			return errors.Join(errs...)
 		},
 	}
+	if n.name == "account" {
+		cmd.Flags().BoolVar(&cascade, "cascade", false, "delete all that it owns first")
+	}
+	return cmd
 }
 
 func (s *session) actionCommand(n *noun, action string) *cobra.Command {

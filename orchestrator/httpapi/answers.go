@@ -148,14 +148,14 @@ func (r *record) replay(c *gin.Context) error {
 	return nil
 }
 
-// forgetAnswers deletes what has expired, at once and then hourly, until the
+// forgetAnswers deletes what has expired, and tokens that nobody can use, at once and then hourly, until the
 // context ends.
 func (a *API) forgetAnswers(ctx context.Context) {
 	tick := time.NewTicker(time.Hour)
 	defer tick.Stop()
 	for {
-		if err := a.forgetExpired(ctx); err != nil && ctx.Err() == nil {
-			a.log.Warn("expired answers not deleted, trying again in an hour", "error", err)
+		if err := errors.Join(a.forgetExpired(ctx), a.forgetTokens(ctx)); err != nil && ctx.Err() == nil {
+			a.log.Warn("expired answers or tokens not deleted, trying again in an hour", "error", err)
 		}
 		select {
 		case <-tick.C:

@@ -77,6 +77,8 @@ type Config struct {
 	Planners []plan.Service
 	// Version of the orchestrator, for /version.
 	Version string
+	// Rate bounds the requests of each token; the zero Rate is DefaultRate.
+	Rate Rate
 	// Metrics is where /metrics gathers and the API's own are registered; a
 	// new registry if nil.
 	Metrics *prometheus.Registry
@@ -93,6 +95,8 @@ type API struct {
 	version  string
 	metrics  *prometheus.Registry
 	news     *newsroom
+	tokens   *tokenStore
+	limits   *limiters
 	// now is time.Now but in tests of what expires.
 	now func() time.Time
 	// answerPatience is how long a call waits for another with its
@@ -113,11 +117,13 @@ func New(c Config) *API {
 	if c.Metrics == nil {
 		c.Metrics = prometheus.NewRegistry()
 	}
-	a := &API{store: c.Store, effects: c.Effects, planners: c.Planners, log: c.Log, version: c.Version, metrics: c.Metrics, news: newNewsroom(defaultLimits), now: time.Now, answerPatience: 30 * time.Second}
+	a := &API{store: c.Store, effects: c.Effects, planners: c.Planners, log: c.Log, version: c.Version, metrics: c.Metrics, news: newNewsroom(defaultLimits), tokens: newTokenStore(c.Store.Private()), limits: newLimiters(c.Rate), now: time.Now, answerPatience: 30 * time.Second}
 	a.engine = a.newEngine()
 	a.huma = humagin.New(a.engine, humaConfig())
 	a.document = sync.OnceValue(a.describe)
 	a.operational()
+	a.accounts()
+	a.tokenRoutes()
 	a.places()
 	a.l2Networks()
 	a.l3Networks()
@@ -132,6 +138,7 @@ func New(c Config) *API {
 	for _, register := range c.Services {
 		register(a)
 	}
+	a.checkAccess()
 	return a
 }
 

@@ -2,169 +2,85 @@ package httpapi
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
-	"regexp"
 	"strings"
 
 	"github.com/gin-gonic/gin"
 
 	v1 "github.com/sluice-nfv/sluice/api/v1"
-	"github.com/sluice-nfv/sluice/orchestrator/store"
+	"github.com/sluice-nfv/sluice/orchestrator/model"
 )
 
 // Caller is who makes a request.
 type Caller struct {
-	Name string `json:"name"`
-	// Role is RoleAdmin or RoleReadOnly.
-	Role string `json:"role"`
-}
+	// ID is token:UUID, or uid:NUMBER for the unix socket.
+	ID   string
+	Name string
+	Role string
+	// Account that the caller is confined to; empty: none.
+	Account string
+	// Scope is empty for all that the role may do.
+	Scope []string
 
-// The roles.
-const (
-	RoleAdmin    = "admin"
-	RoleReadOnly = "read-only"
-)
+	token *token // nil on the unix socket
+}
 
 type callerKey struct{}
 
 // callerOf is the zero Caller while nobody is known.
-func callerOf(ctx context.Context) Caller {
-	c, _ := ctx.Value(callerKey{}).(Caller)
-	return c
+func callerOf(ctx context.Context) *Caller {
+	if c, ok := ctx.Value(callerKey{}).(*Caller); ok {
+		return c
+	}
+	return &Caller{}
 }
 
-// open paths tell nothing about the site.
-var open = map[string]bool{"/healthz": true, "/readyz": true, "/version": true, "/openapi.json": true, "/docs": true}
+// view is what is stored, as the caller may see it.
+func (a *API) view(ctx context.Context) *model.View {
+	return a.store.View().For(callerOf(ctx).Account)
+}
 
 // authenticate finds the caller: on the unix socket the kernel's word, else the
-// bearer token.
+// bearer token. Calls that are open to all go on without one.
 func (a *API) authenticate(c *gin.Context) {
 	ctx := c.Request.Context()
 	caller, err := a.identifyCaller(ctx, c.GetHeader("Authorization"))
 	if err == nil {
 		c.Request = c.Request.WithContext(context.WithValue(ctx, callerKey{}, caller))
+		return
 	}
-	switch {
-	case open[c.Request.URL.Path]:
-	case err != nil:
-		e := a.problem(ctx, err)
-		if e.Status == http.StatusUnauthorized {
-			c.Header("WWW-Authenticate", `Bearer realm="sluice"`)
-		}
-		refuse(c, (*v1.Error)(e))
-	case caller.Role != RoleAdmin && c.Request.Method != http.MethodGet && c.Request.Method != http.MethodHead:
-		refuse(c, v1.Errorf(http.StatusForbidden, "forbidden", "%s may only read; use an admin's token", caller.Name))
+	if access[routeOf(c.Request.Method, c.FullPath())].who&nobodyAtAll != 0 {
+		return
 	}
+	e := a.problem(ctx, err)
+	if e.Status == http.StatusUnauthorized {
+		c.Header("WWW-Authenticate", `Bearer realm="sluice"`)
+	}
+	refuse(c, (*v1.Error)(e))
 }
 
-var tokenShape = regexp.MustCompile(`^sluice_[A-Za-z0-9_-]{43}$`)
-
-func (a *API) identifyCaller(ctx context.Context, header string) (Caller, error) {
+func (a *API) identifyCaller(ctx context.Context, header string) (*Caller, error) {
 	if uid, ok := peerOf(ctx); ok && uid == 0 && header == "" {
-		return Caller{Name: "root", Role: RoleAdmin}, nil
+		return &Caller{ID: fmt.Sprintf("uid:%d", uid), Name: "root", Role: v1.RoleAdmin}, nil
 	}
-	scheme, token, _ := strings.Cut(header, " ")
-	if !strings.EqualFold(scheme, "Bearer") || !tokenShape.MatchString(token) {
-		return Caller{}, unauthorized()
+	scheme, secret, _ := strings.Cut(header, " ")
+	if !strings.EqualFold(scheme, "Bearer") || !secretShape.MatchString(secret) {
+		return nil, unauthorized()
 	}
-	stored, found, err := a.store.Private().Get(ctx, tokenKey(token))
+	t, err := a.tokens.find(ctx, secret)
 	if err != nil {
-		return Caller{}, v1.Unavailable("store-unavailable", "the token cannot be looked up; retry").Because(err)
+		return nil, v1.Unavailable("store-unavailable", "the token cannot be looked up; retry").Because(err)
 	}
-	if !found {
-		return Caller{}, unauthorized()
+	if t == nil || t.expired(a.now()) || !t.lives(a.store.View()) {
+		return nil, unauthorized()
 	}
-	var caller Caller
-	if err := json.Unmarshal(stored, &caller); err != nil {
-		return Caller{}, fmt.Errorf("decode token record: %w", err)
+	if err := a.tokens.used(ctx, t, a.now()); err != nil {
+		a.log.Debug("last use of token not noted", "token", t.UUID, "error", err)
 	}
-	return caller, nil
+	return &Caller{ID: tokenCaller + t.UUID, Name: t.Name, Role: t.Role, Account: t.AccountUUID, Scope: t.Scope, token: t}, nil
 }
 
 func unauthorized() *v1.Error {
 	return v1.Errorf(http.StatusUnauthorized, "unauthorized", "send a valid token as Authorization: Bearer ..., or use the unix socket as root")
-}
-
-// tokenKey is where a token's record is. Only the hash is stored: tokens are
-// 256 random bits, so it needs no salt and cannot be searched for.
-func tokenKey(token string) string {
-	sum := sha256.Sum256([]byte(token))
-	return "tokens/" + hex.EncodeToString(sum[:])
-}
-
-// CreateToken makes a token for a caller and stores its hash.
-func CreateToken(ctx context.Context, p *store.Private, caller Caller) (token string, err error) {
-	token = newToken()
-	return token, storeToken(ctx, p, token, caller)
-}
-
-func newToken() string {
-	var b [32]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return "sluice_" + base64.RawURLEncoding.EncodeToString(b[:])
-}
-
-func storeToken(ctx context.Context, p *store.Private, token string, caller Caller) error {
-	record, err := json.Marshal(caller)
-	if err != nil {
-		return fmt.Errorf("encode token record: %w", err)
-	}
-	return p.Put(ctx, tokenKey(token), record)
-}
-
-// adminMark says that the first admin token was made, and by its key which.
-const adminMark = "admin-token"
-
-// EnsureAdminToken makes the admin token on the first start and writes it to
-// path with mode 0600; later it does nothing, also if the file was removed. Of
-// several orchestrators that start at once, one makes it. The file is written
-// before the mark, so that a crash never leaves a token that nobody knows.
-func EnsureAdminToken(ctx context.Context, p *store.Private, path string) error {
-	if _, done, err := p.Get(ctx, adminMark); err != nil || done {
-		return err
-	}
-	token := newToken()
-	if err := writeSecret(path, token+"\n"); err != nil {
-		return fmt.Errorf("write admin token: %w", err)
-	}
-	if err := storeToken(ctx, p, token, Caller{Name: "admin", Role: RoleAdmin}); err != nil {
-		return err
-	}
-	winner, err := p.PutOnce(ctx, adminMark, []byte(tokenKey(token)))
-	if err != nil || string(winner) == tokenKey(token) {
-		return err
-	}
-	if err := p.Delete(ctx, tokenKey(token)); err != nil {
-		return err
-	}
-	return os.Remove(path)
-}
-
-// writeSecret writes a file that nobody else can read at any moment, whole or
-// not at all.
-func writeSecret(path, content string) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".secret-*") // made with 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // gone already after the rename
-	_, err = f.WriteString(content)
-	if err == nil {
-		err = f.Sync()
-	}
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }

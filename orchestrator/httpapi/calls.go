@@ -122,7 +122,7 @@ func (c *Call) matches(tx *model.Tx, kind model.Kind) error {
 // one is the answer with a resource as a view shows it, or 404.
 func one[T any, P model.Resources[T]](v *model.View, uuid string) (*One[T], error) {
 	r := model.Get[T, P](v, uuid)
-	if r == nil {
+	if r == nil || !v.Sees(r) {
 		return nil, v1.NotFound(model.KindOf(P(nil)).Noun(), uuid)
 	}
 	return &One[T]{ETag: etag(r.GetMeta().Revision), Body: (*T)(filled(v, r))}, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"reflect"
+	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -24,17 +25,28 @@ func (p *planned) GetStatus() int { return http.StatusOK }
 // ContentType is that of plans, whatever was negotiated.
 func (p *planned) ContentType(string) string { return v1.PlanType }
 
-// run commits what a rule writes, or answers with what would come of it.
+// run commits what a rule writes on behalf of the caller, or answers with what
+// would come of it. The view that it answers is the caller's.
 func (a *API) run(ctx context.Context, dry bool, rule func(*model.Tx) error) (*model.View, error) {
+	account := callerOf(ctx).Account
+	acting := func(tx *model.Tx) error {
+		tx.ActFor(account)
+		return rule(tx)
+	}
 	if !dry {
-		return a.store.Update(ctx, rule)
+		view, err := a.store.Update(ctx, acting)
+		if err != nil {
+			return nil, err
+		}
+		return view.For(account), nil
 	}
 	var would v1.Plan
 	_, err := a.store.DryRun(func(tx *model.Tx) error {
-		before := tx.Clone()
-		err := rule(tx)
+		before := tx.For(account).Clone()
+		err := acting(tx)
 		if err == nil {
 			would = plan.Preview(before, tx, a.planners)
+			discreetPlan(&would, before, tx.View)
 		}
 		return err
 	})
@@ -42,6 +54,27 @@ func (a *API) run(ctx context.Context, dry bool, rule func(*model.Tx) error) (*m
 		err = (*planned)(&would)
 	}
 	return nil, err
+}
+
+// discreetPlan leaves out of a plan for an account what is not its own.
+func discreetPlan(p *v1.Plan, before, after *model.View) {
+	if after.Account() == "" {
+		return
+	}
+	p.Routers = []v1.PlannedRouter{}
+	p.Changes = slices.DeleteFunc(p.Changes, func(c v1.PlannedChange) bool {
+		kind, _ := model.KindByPath(c.Kind)
+		r := after.Any(kind, c.UUID)
+		if r == nil {
+			r = before.Any(kind, c.UUID)
+		}
+		return r == nil || !after.Sees(r)
+	})
+	for i, c := range p.Changes {
+		if r, ok := c.Resource.(v1.Resource); ok {
+			p.Changes[i].Resource = withoutCloud(r)
+		}
+	}
 }
 
 // documentPlan adds to an operation that a dry run answers a plan.

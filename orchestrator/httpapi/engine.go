@@ -24,7 +24,7 @@ func (a *API) newEngine() *gin.Engine {
 	_ = e.SetTrustedProxies(nil)
 	e.HandleMethodNotAllowed = true
 	e.RedirectTrailingSlash = false
-	e.Use(identify, a.observe(), a.recover, a.authenticate, a.idempotent)
+	e.Use(identify, a.observe(), a.recover, a.authenticate, a.limit, a.authorize, a.idempotent)
 	e.NoRoute(func(c *gin.Context) {
 		refuse(c, v1.Errorf(http.StatusNotFound, "no-such-path", "there is no %s; see /docs", shorten(c.Request.URL.Path)))
 	})
@@ -71,7 +71,7 @@ func (a *API) observe() gin.HandlerFunc {
 		}
 		a.log.Debug("request", "request", requestID(c.Request.Context()), "method", c.Request.Method,
 			"path", c.Request.URL.Path, "status", status, "took", took, "bytes", c.Writer.Size(),
-			"caller", callerOf(c.Request.Context()).Name)
+			"caller", callerOf(c.Request.Context()).ID)
 	}
 }
 

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -54,7 +55,23 @@ type event struct {
 	what       string
 	kind, uuid string
 	data       []byte // of v1.Event
+	// tenants is data as accounts see it; nil: alike.
+	tenants []byte
+	// meta says whose it is.
+	meta *v1.Meta
 }
+
+// GetMeta lets the model say who sees the event: who sees its resource.
+func (e *event) GetMeta() *v1.Meta { return e.meta }
+
+func (e *event) dataFor(account string) []byte {
+	if account == "" || e.tenants == nil {
+		return e.data
+	}
+	return e.tenants
+}
+
+func (e *event) size() int { return len(e.data) + len(e.tenants) }
 
 func newEvent(v *model.View, c store.Change) (event, error) {
 	e := event{at: moment{c.Revision, c.Index}, kind: c.Kind.String(), uuid: c.UUID}
@@ -69,11 +86,21 @@ func newEvent(v *model.View, c store.Change) (event, error) {
 	default:
 		e.what = v1.EventChanged
 	}
+	e.meta = &v1.Meta{}
+	for _, r := range []v1.Resource{c.Before, c.After} {
+		if r != nil {
+			e.meta = r.GetMeta()
+		}
+	}
 	if c.After != nil {
 		data.Name, data.Resource = c.After.GetMeta().Name, filled(v, c.After)
 	}
 	var err error
-	if e.data, err = json.Marshal(data); err != nil {
+	if e.data, err = json.Marshal(data); err == nil && len(e.meta.SharedWith) > 0 && c.After != nil {
+		data.Resource = withoutCloud(filled(v, c.After))
+		e.tenants, err = json.Marshal(data)
+	}
+	if err != nil {
 		return e, fmt.Errorf("encode event of %s %s: %w", e.kind, e.uuid, err)
 	}
 	return e, nil
@@ -124,16 +151,33 @@ func (r *ring) add(revision int64, events []event) {
 	r.newest = revision
 	for _, e := range events {
 		r.events = append(r.events, e)
-		r.bytes += len(e.data)
+		r.bytes += e.size()
 	}
 	for len(r.events) > r.maxEvents || r.bytes > r.maxBytes {
-		r.bytes -= len(r.events[0].data)
+		r.bytes -= r.events[0].size()
 		r.forgotten = r.events[0].at
 		r.events[0] = event{} // the array lives on for a while
 		r.events = r.events[1:]
 		r.first++
 	}
 	r.wake()
+}
+
+// reach waits until the events up to a revision are here.
+func (r *ring) reach(ctx context.Context, revision int64) {
+	for {
+		r.mu.Lock()
+		done, grown := r.closed || r.newest >= revision, r.grown
+		r.mu.Unlock()
+		if done {
+			return
+		}
+		select {
+		case <-grown:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 func (r *ring) close() {

@@ -87,10 +87,14 @@ func (a *API) publish(step store.Step) {
 type subscription struct {
 	Kinds       []string `query:"kind,explode" doc:"Only these kinds of resources, such as l3-networks"`
 	UUIDs       []string `query:"uuid,explode" doc:"Only these resources"`
-	LastEventID string   `header:"Last-Event-ID" doc:"Go on after the event with this id"`
+	caller      *Caller
+	LastEventID string `header:"Last-Event-ID" doc:"Go on after the event with this id"`
 }
 
 func (s *subscription) wants(e *event) bool {
+	if !s.caller.inScope(e.kind, true) || !model.VisibleTo(s.caller.Account, e) {
+		return false
+	}
 	return (len(s.Kinds) == 0 || slices.Contains(s.Kinds, e.kind)) && (len(s.UUIDs) == 0 || slices.Contains(s.UUIDs, e.uuid))
 }
 
@@ -104,7 +108,8 @@ func (a *API) events() {
 		Description: "Events; the data of each is as described here",
 		Content:     map[string]*huma.MediaType{eventStream: {Schema: schema}},
 	}}
-	Handle(a, op, func(_ context.Context, in *subscription) (*huma.StreamResponse, error) {
+	Handle(a, op, func(ctx context.Context, in *subscription) (*huma.StreamResponse, error) {
+		in.caller = callerOf(ctx)
 		for i, name := range in.Kinds {
 			kind, err := kindNamed(name)
 			if err != nil {
@@ -112,14 +117,15 @@ func (a *API) events() {
 			}
 			in.Kinds[i] = kind.String()
 		}
-		return a.subscribe(in)
+		return a.subscribe(ctx, in)
 	})
 }
 
 // subscribe finds where the stream begins. It holds one of the places of
 // streams, which the answer's body gives back.
-func (a *API) subscribe(in *subscription) (*huma.StreamResponse, error) {
+func (a *API) subscribe(ctx context.Context, in *subscription) (*huma.StreamResponse, error) {
 	a.follow()
+	a.news.ring.reach(ctx, a.store.View().Revision) // what a list shows already is not told again
 	s := &stream{subscription: in, news: a.news}
 	s.next, s.upTo = a.news.ring.now()
 	if in.LastEventID != "" {
@@ -211,7 +217,7 @@ func (s *stream) forward() (more <-chan struct{}, err error) {
 		}
 		for i := range c.events {
 			if e := &c.events[i]; s.wants(e) {
-				text = fmt.Appendf(text, "id: %s\nevent: %s\ndata: %s\n\n", e.at, e.what, e.data)
+				text = fmt.Appendf(text, "id: %s\nevent: %s\ndata: %s\n\n", e.at, e.what, e.dataFor(s.caller.Account))
 			}
 		}
 		if err := s.send(text); err != nil {

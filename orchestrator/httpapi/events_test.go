@@ -274,7 +274,7 @@ func TestEventsBeatAndEnd(t *testing.T) {
 	}
 	token := s.token
 	var err error
-	if s.token, err = httpapi.CreateToken(t.Context(), s.store.Private(), httpapi.Caller{Name: "reader", Role: httpapi.RoleReadOnly}); err != nil {
+	if s.token, err = httpapi.CreateToken(t.Context(), s.store.Private(), v1.Token{Name: "reader", Role: v1.RoleReadOnly}); err != nil {
 		t.Fatal(err)
 	}
 	reader := s.listen(c, "http://sluice/v1/events", "")

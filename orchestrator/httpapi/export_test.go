@@ -26,3 +26,35 @@ func (a *API) Streams() int { return len(a.news.open) }
 var UnmarshalStrict = unmarshalStrict
 
 const MaxDepth = maxDepth
+
+// Permit lists a route of a test in the table of access, for admins.
+func Permit(route string) (forbid func()) {
+	entry := access["GET /metrics"]
+	access[route] = entry
+	return func() { delete(access, route) }
+}
+
+// Access is the table, in words: the roles of each route, and what it does with
+// the object in its path.
+func Access() map[string]struct{ Roles, Reach string } {
+	all := map[string]struct{ Roles, Reach string }{}
+	for route, entry := range access {
+		roles := entry.who.String()
+		if entry.who&tenantReaders != 0 {
+			roles += ", account reader"
+		}
+		if entry.who&nobodyAtAll != 0 {
+			roles = "open"
+		}
+		all[route] = struct{ Roles, Reach string }{roles, []string{"none", "sees", "owns"}[entry.reach]}
+	}
+	return all
+}
+
+// Routes are what is registered, as the table names it.
+func (a *API) Routes() (all []string) {
+	for _, r := range a.engine.Routes() {
+		all = append(all, routeOf(r.Method, r.Path))
+	}
+	return all
+}

@@ -15,5 +15,28 @@ func filled[P v1.Resource](v *model.View, r P) P {
 	case *v1.VMInstance:
 		out = model.WithNics(v, r)
 	}
+	if v.Account() != "" {
+		out = withoutCloud(out)
+	}
 	return out.(P)
+}
+
+// withoutCloud is a resource as accounts see it: without what says how the
+// cloud is made and who else is there.
+func withoutCloud(r v1.Resource) v1.Resource {
+	switch r := r.(type) {
+	case *v1.L2Network:
+		c := model.Copy(r)
+		c.AttachedClusterUUIDs, c.Realizations, c.SharedWith = []string{}, []v1.Realization{}, nil
+		return c
+	case *v1.L3Network:
+		c := model.Copy(r)
+		c.SharedWith = nil
+		return c
+	case *v1.VMInstance:
+		c := model.Copy(r)
+		c.HostUUID = ""
+		return c
+	}
+	return r
 }

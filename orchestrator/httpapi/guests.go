@@ -57,7 +57,7 @@ func (a *API) actOnVM(ctx context.Context, in *action) (*One[v1.VMInstance], err
 	if err := await(ctx, patience, func(ctx context.Context) error { return a.effects.WaitVM(ctx, in.UUID) }); err != nil {
 		return nil, err
 	}
-	return one[v1.VMInstance](a.store.View(), in.UUID)
+	return one[v1.VMInstance](a.view(ctx), in.UUID)
 }
 
 func (a *API) vips() {

@@ -36,6 +36,10 @@ func (a *API) idempotent(c *gin.Context) {
 	if c.Request.Method != http.MethodPost || !given || c.FullPath() == "" || isDryRun(c) {
 		return
 	}
+	if groupOf(routeOf(c.Request.Method, c.FullPath())) == "tokens" {
+		refuse(c, v1.Invalid("no-idempotency-key", "a token is made without an Idempotency-Key: its answer has a secret, which is not kept; list tokens if you do not know whether it was made"))
+		return
+	}
 	if len(key) != 1 || !validKey(key[0]) {
 		refuse(c, v1.Invalid("invalid-idempotency-key", "Idempotency-Key has to be 1 to 255 printable ASCII characters, given once; a random UUID does"))
 		return
@@ -149,8 +153,8 @@ func validKey(key string) bool {
 
 // recordID keeps the keys of callers apart, and the callers' text out of the
 // store's keys.
-func recordID(who Caller, key string) string {
-	sum := sha256.Sum256([]byte(who.Name + "\x00" + key))
+func recordID(who *Caller, key string) string {
+	sum := sha256.Sum256([]byte(who.ID + "\x00" + key))
 	return hex.EncodeToString(sum[:])
 }
 

@@ -58,7 +58,7 @@ func TestSameKeySameAnswer(t *testing.T) {
 		t.Error("the first answer says that it is a repetition")
 	}
 	var err error // another caller's key is another key
-	if s.token, err = httpapi.CreateToken(t.Context(), s.store.Private(), httpapi.Caller{Name: "second", Role: httpapi.RoleAdmin}); err != nil {
+	if s.token, err = httpapi.CreateToken(t.Context(), s.store.Private(), v1.Token{Name: "second", Role: v1.RoleAdmin}); err != nil {
 		t.Fatal(err)
 	}
 	if other := s.ok("POST", "/v1/zones", object{"name": "z"}, keyHeader, "k"); other.str("uuid") == first.str("uuid") {
@@ -77,7 +77,7 @@ func TestKeyOutlivesTheProcess(t *testing.T) {
 		}
 		s.store, s.world = db, &world{store: db}
 		if i == 0 {
-			s.token, err = httpapi.CreateToken(t.Context(), db.Private(), httpapi.Caller{Name: "admin", Role: httpapi.RoleAdmin})
+			s.token, err = httpapi.CreateToken(t.Context(), db.Private(), v1.Token{Name: "admin", Role: v1.RoleAdmin})
 			if err != nil {
 				t.Fatal(err)
 			}

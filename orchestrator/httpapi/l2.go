@@ -32,7 +32,7 @@ func (a *API) attachL2(ctx context.Context, in *clusterCall) (*One[v1.L2Network]
 	if err != nil {
 		return nil, err
 	}
-	return one[v1.L2Network](a.store.View(), in.UUID)
+	return one[v1.L2Network](a.view(ctx), in.UUID)
 }
 
 func (a *API) detachL2(ctx context.Context, in *clusterCall) (*Nothing, error) {

@@ -115,8 +115,8 @@ func (a *API) l3Queries() {
 	}
 	type capacity struct{ Body v1.Capacity }
 	Handle(a, operation("get-capacity", http.MethodGet, "/v1/l3-networks/{uuid}/capacity", "Count addresses"),
-		func(_ context.Context, in *input) (*capacity, error) {
-			c, err := model.CapacityOf(a.store.View(), in.UUID)
+		func(ctx context.Context, in *input) (*capacity, error) {
+			c, err := model.CapacityOf(a.view(ctx), in.UUID)
 			return &capacity{c}, err
 		})
 	type limited struct {
@@ -129,15 +129,15 @@ func (a *API) l3Queries() {
 		}
 	}
 	Handle(a, operation("list-free-ips", http.MethodGet, "/v1/l3-networks/{uuid}/free-ips", "List the lowest free addresses"),
-		func(_ context.Context, in *limited) (*addresses, error) {
+		func(ctx context.Context, in *limited) (*addresses, error) {
 			out := &addresses{}
 			var err error
-			out.Body.Items, err = model.FreeIPs(a.store.View(), in.UUID, in.Limit)
+			out.Body.Items, err = model.FreeIPs(a.view(ctx), in.UUID, in.Limit)
 			return out, err
 		})
 	Handle(a, operation("get-router-of-l3-network", http.MethodGet, "/v1/l3-networks/{uuid}/virtual-router", "Get the router that serves the network"),
-		func(_ context.Context, in *input) (*One[v1.VirtualRouter], error) {
-			view := a.store.View()
+		func(ctx context.Context, in *input) (*One[v1.VirtualRouter], error) {
+			view := a.view(ctx)
 			if model.Get[v1.L3Network](view, in.UUID) == nil {
 				return nil, v1.NotFound(model.L3Networks.Noun(), in.UUID)
 			}

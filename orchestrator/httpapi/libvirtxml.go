@@ -53,12 +53,12 @@ type (
 )
 
 // libvirtXML lists an <interface> for each nic of a VM, in order.
-func (a *API) libvirtXML(_ context.Context, in *struct {
+func (a *API) libvirtXML(ctx context.Context, in *struct {
 	UUID string `path:"uuid"`
 }) (*Raw, error) {
-	view := a.store.View()
+	view := a.view(ctx)
 	vm := model.Get[v1.VMInstance](view, in.UUID)
-	if vm == nil {
+	if vm == nil || !view.Sees(vm) {
 		return nil, v1.NotFound(model.VMs.Noun(), in.UUID)
 	}
 	var out bytes.Buffer

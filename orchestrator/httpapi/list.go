@@ -61,7 +61,7 @@ func list[T any, P model.Resources[T]](v *model.View, q *Query) (*Page[T], error
 		return nil, err
 	}
 	var found []item[P]
-	for r := range v.All(kindOf[T, P](), s.start()) {
+	for r := range v.Seen(kindOf[T, P](), s.start()) {
 		value := reflect.ValueOf(r).Elem()
 		if !s.wants(value) {
 			continue

@@ -37,8 +37,8 @@ func MapToNic[T any, P model.Resources[T]](a *API, rules NicRules[P]) {
 		UUID string `path:"uuid"`
 	}
 	Handle(a, operation("list-candidate-nics-of-"+noun, http.MethodGet, pathOf[T, P]("/{uuid}/candidate-vm-nics"), "List the nics that attach would accept"),
-		func(_ context.Context, in *input) (*Items[v1.VMNic], error) {
-			nics, err := rules.Candidates(a.store.View(), in.UUID)
+		func(ctx context.Context, in *input) (*Items[v1.VMNic], error) {
+			nics, err := rules.Candidates(a.view(ctx), in.UUID)
 			return items(nics), err
 		})
 }

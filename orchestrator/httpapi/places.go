@@ -45,7 +45,7 @@ func (a *API) places() {
 		if err := await(ctx, patience, func(ctx context.Context) error { return a.effects.WaitHost(ctx, uuid) }); err != nil {
 			return nil, err // the host stays, and is tried again
 		}
-		return one[v1.Host](a.store.View(), uuid)
+		return one[v1.Host](a.view(ctx), uuid)
 	})
 }
 

@@ -4,12 +4,16 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gin-gonic/gin"
 
 	v1 "github.com/sluice-nfv/sluice/api/v1"
+	"github.com/sluice-nfv/sluice/orchestrator/model"
 )
 
 // Problem is v1.Error on its way out.
@@ -25,10 +29,13 @@ func (p *Problem) ContentType(string) string { return problemType }
 
 // GetHeaders tells when a retry makes sense.
 func (p *Problem) GetHeaders() http.Header {
-	if p.Status != http.StatusServiceUnavailable {
-		return nil
+	switch {
+	case p.RetryAfter > 0:
+		return http.Header{"Retry-After": {strconv.Itoa(p.RetryAfter)}}
+	case p.Status == http.StatusServiceUnavailable:
+		return http.Header{"Retry-After": {"2"}}
 	}
-	return http.Header{"Retry-After": {"2"}}
+	return nil
 }
 
 const problemType = "application/problem+json"
@@ -49,6 +56,7 @@ func (a *API) problem(ctx context.Context, err error) *Problem {
 		if len(p.Causes) == 0 && known.Error() != err.Error() {
 			p.Causes = []string{err.Error()}
 		}
+		a.discreet(callerOf(ctx), &p)
 		return &p
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return (*Problem)(v1.Unavailable("interrupted", "the call was interrupted: %v; look whether it took effect, then repeat it", err))
@@ -56,6 +64,44 @@ func (a *API) problem(ctx context.Context, err error) *Problem {
 	id := requestID(ctx)
 	a.log.Error("call failed unexpectedly", "request", id, "error", err)
 	return (*Problem)(internal(id))
+}
+
+var anyUUID = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
+
+// discreet takes out of a refusal what its caller's account does not see: a
+// rule speaks of whoever is in the way. What was not found was named by the
+// caller himself, and stays.
+func (a *API) discreet(c *Caller, p *Problem) {
+	if c.Account == "" || p.Code == "not-found" {
+		return
+	}
+	view := a.store.View().For(c.Account)
+	p.Resources = slices.DeleteFunc(slices.Clone(p.Resources), func(uuid string) bool { return foreign(view, uuid) })
+	hide := func(text string) string {
+		return anyUUID.ReplaceAllStringFunc(text, func(uuid string) string {
+			if foreign(view, uuid) {
+				return "(of others)"
+			}
+			return uuid
+		})
+	}
+	p.Detail = hide(p.Detail)
+	causes := make([]string, len(p.Causes))
+	for i, cause := range p.Causes {
+		causes[i] = hide(cause)
+	}
+	p.Causes = causes
+}
+
+// foreign reports whether there is something of that UUID, but not for the
+// view's account.
+func foreign(v *model.View, uuid string) bool {
+	for _, kind := range model.Kinds() {
+		if r := v.Any(kind, uuid); r != nil && !v.Sees(r) {
+			return true
+		}
+	}
+	return false
 }
 
 func internal(id string) *v1.Error {

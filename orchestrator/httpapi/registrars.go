@@ -23,7 +23,7 @@ func Get[T any, P model.Resources[T]](a *API) {
 		UUID string `path:"uuid"`
 	}
 	Handle(a, operation("get-"+kindOf[T, P]().Noun(), http.MethodGet, pathOf[T, P]("/{uuid}"), "Get"),
-		func(_ context.Context, in *input) (*One[T], error) { return one[T, P](a.store.View(), in.UUID) })
+		func(ctx context.Context, in *input) (*One[T], error) { return one[T, P](a.view(ctx), in.UUID) })
 }
 
 // GetWaiting is Get with ?wait, for kinds that take time to become what they
@@ -40,14 +40,14 @@ func GetWaiting[T any, P model.Resources[T]](a *API, wait func(ctx context.Conte
 			if err != nil {
 				return nil, err
 			}
-			if _, err := one[T, P](a.store.View(), in.UUID); err != nil {
+			if _, err := one[T, P](a.view(ctx), in.UUID); err != nil {
 				return nil, err
 			}
 			err = await(ctx, patience, func(ctx context.Context) error { return wait(ctx, in.UUID) })
 			if err != nil && v1.Code(err) == "" {
 				return nil, err
 			}
-			return one[T, P](a.store.View(), in.UUID)
+			return one[T, P](a.view(ctx), in.UUID)
 		})
 }
 
@@ -64,7 +64,7 @@ func Patch[T any, P model.Resources[T]](a *API) {
 func List[T any, P model.Resources[T]](a *API) {
 	op := operation("list-"+kindOf[T, P]().Noun(), http.MethodGet, pathOf[T, P](""), "List")
 	op.Description = "Besides the parameters below, any field can be a filter: `field=value`, or `field~=text` for a part of it in any case."
-	Handle(a, op, func(_ context.Context, in *Query) (*Page[T], error) { return list[T, P](a.store.View(), in) })
+	Handle(a, op, func(ctx context.Context, in *Query) (*Page[T], error) { return list[T, P](a.view(ctx), in) })
 }
 
 // Create registers the create call of a kind.
@@ -148,6 +148,9 @@ func Remove[T any, P model.Resources[T], I any, PI caller[I]](a *API, id, path, 
 
 func guarded[T any, P model.Resources[T]](call *Call, rule func(*model.Tx) error) func(*model.Tx) error {
 	return func(tx *model.Tx) error {
+		if err := tx.Claim(kindOf[T, P](), call.UUID); err != nil {
+			return err
+		}
 		if err := call.matches(tx, kindOf[T, P]()); err != nil {
 			return err
 		}

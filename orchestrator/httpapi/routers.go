@@ -63,7 +63,7 @@ func (a *API) routers() {
 			if err := await(ctx, patience, func(ctx context.Context) error { return a.effects.WaitRouter(ctx, in.UUID) }); err != nil {
 				return nil, err
 			}
-			return one[v1.VirtualRouter](a.store.View(), in.UUID)
+			return one[v1.VirtualRouter](a.view(ctx), in.UUID)
 		})
 	a.routerQueries()
 }

@@ -169,12 +169,12 @@ func newSite(t testing.TB) *site {
 	t.Cleanup(func() { s.store.Close() })
 	s.world = &world{store: s.store}
 	s.api = httpapi.New(httpapi.Config{
-		Store: s.store, Effects: s.world, Version: "test", Log: slog.New(slog.DiscardHandler),
+		Store: s.store, Effects: s.world, Version: "test", Log: slog.New(slog.DiscardHandler), Rate: httpapi.Rate{PerSecond: -1},
 		Planners: []plan.Service{dhcp.Service{}, dns.Service{}, snat.Service{}, eip.Service{}, portforwarding.Service{}},
 		Services: []func(*httpapi.API){dhcp.Routes, dns.Routes, eip.Routes, portforwarding.Routes},
 	})
 	var err error
-	if s.token, err = httpapi.CreateToken(t.Context(), s.store.Private(), httpapi.Caller{Name: "admin", Role: httpapi.RoleAdmin}); err != nil {
+	if s.token, err = httpapi.CreateToken(t.Context(), s.store.Private(), v1.Token{Name: "admin", Role: v1.RoleAdmin}); err != nil {
 		t.Fatal(err)
 	}
 	return s

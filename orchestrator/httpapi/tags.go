@@ -16,8 +16,8 @@ func (a *API) systemTags() {
 		ResourceUUID string `query:"resourceUuid" doc:"Only tags of this resource"`
 	}
 	Handle(a, operation("list-system-tags", http.MethodGet, "/v1/system-tags", "List"),
-		func(_ context.Context, in *query) (*Items[v1.SystemTag], error) {
-			return a.listTags(in.ResourceType, in.ResourceUUID)
+		func(ctx context.Context, in *query) (*Items[v1.SystemTag], error) {
+			return a.listTags(ctx, in.ResourceType, in.ResourceUUID)
 		})
 	type add struct {
 		DryRun
@@ -45,7 +45,15 @@ func (a *API) changeTag(ctx context.Context, dry bool, t v1.SystemTag, rule func
 	if err != nil {
 		return err
 	}
-	_, err = a.run(ctx, dry, func(tx *model.Tx) error { return rule(tx, kind, t.ResourceUUID, t.Tag) })
+	if !callerOf(ctx).inScope(kind.String(), false) {
+		return v1.Forbidden("outside-scope", "the token's scope does not include changes of %s", kind)
+	}
+	_, err = a.run(ctx, dry, func(tx *model.Tx) error {
+		if err := tx.Claim(kind, t.ResourceUUID); err != nil {
+			return err
+		}
+		return rule(tx, kind, t.ResourceUUID, t.Tag)
+	})
 	return err
 }
 
@@ -59,7 +67,7 @@ func kindNamed(name string) (model.Kind, error) {
 	return 0, v1.Invalid("unknown-resource-type", "resourceType %q is no kind of resource; use one such as l3-networks", shorten(name))
 }
 
-func (a *API) listTags(kindName, uuid string) (*Items[v1.SystemTag], error) {
+func (a *API) listTags(ctx context.Context, kindName, uuid string) (*Items[v1.SystemTag], error) {
 	kinds := model.Kinds()
 	if kindName != "" {
 		kind, err := kindNamed(kindName)
@@ -68,9 +76,12 @@ func (a *API) listTags(kindName, uuid string) (*Items[v1.SystemTag], error) {
 		}
 		kinds = []model.Kind{kind}
 	}
-	found, view := []*v1.SystemTag{}, a.store.View()
+	found, view, caller := []*v1.SystemTag{}, a.view(ctx), callerOf(ctx)
 	for _, kind := range kinds {
-		for r := range view.All(kind, "") {
+		if !caller.inScope(kind.String(), true) {
+			continue
+		}
+		for r := range view.Seen(kind, "") {
 			m := r.GetMeta()
 			if uuid != "" && uuid != m.UUID {
 				continue

@@ -15,6 +15,8 @@ func Check(v *View) []error {
 	c := &checker{v: v}
 	c.references()
 	c.owners()
+	c.access()
+	c.partOf()
 	c.offerings()
 	c.ranges()
 	c.nics()

@@ -21,6 +21,7 @@ func CreateEIP(tx *Tx, req v1.CreateEIP) (*v1.EIP, error) {
 	if err := checkVIPForEIP(tx.View, vip); err != nil {
 		return nil, err
 	}
+	meta.AccountUUID = vip.AccountUUID
 	e := &v1.EIP{Meta: meta, VIPUUID: vip.UUID, VIPIP: vip.IP, State: v1.Enabled}
 	if req.VMNicUUID != "" {
 		nic, err := need[v1.VMNic](tx.View, req.VMNicUUID)
@@ -108,10 +109,14 @@ func DetachEIP(tx *Tx, uuid string) (*v1.EIP, error) {
 	if err != nil || e.VMNicUUID == "" {
 		return e, err
 	}
+	return detachEIP(tx, e), nil
+}
+
+func detachEIP(tx *Tx, e *v1.EIP) *v1.EIP {
 	e = Copy(e)
 	e.VMNicUUID, e.GuestIP = "", netip.Addr{}
 	tx.Save(e)
-	return e, nil
+	return e
 }
 
 // DeleteEIP deletes an EIP; its VIP stays. A missing EIP is fine.

@@ -22,6 +22,7 @@ func CreatePortForwardingRule(tx *Tx, req v1.CreatePortForwardingRule) (*v1.Port
 	if err != nil {
 		return nil, err
 	}
+	meta.AccountUUID = vip.AccountUUID
 	f.Meta, f.VIPUUID, f.VIPIP = meta, vip.UUID, vip.IP
 	if err := checkVIPForRule(tx.View, vip, f); err != nil {
 		return nil, err
@@ -155,10 +156,14 @@ func DetachPortForwardingRule(tx *Tx, uuid string) (*v1.PortForwardingRule, erro
 	if err != nil || f.VMNicUUID == "" {
 		return f, err
 	}
+	return detachRule(tx, f), nil
+}
+
+func detachRule(tx *Tx, f *v1.PortForwardingRule) *v1.PortForwardingRule {
 	f = Copy(f)
 	f.VMNicUUID, f.GuestIP = "", netip.Addr{}
 	tx.Save(f)
-	return f, nil
+	return f
 }
 
 // DeletePortForwardingRule deletes a rule; its VIP stays. A missing rule is fine.

@@ -13,7 +13,8 @@ type Kind int
 
 // The kinds, in an order in which parents come first.
 const (
-	Zones Kind = iota
+	Accounts Kind = iota
+	Zones
 	Clusters
 	Hosts
 	L2Networks
@@ -36,6 +37,7 @@ var kinds = [kindCount]struct {
 	path string // in URLs, store keys and the command line's nouns (plural)
 	make func() v1.Resource
 }{
+	Accounts:        {"accounts", func() v1.Resource { return new(v1.Account) }},
 	Zones:           {"zones", func() v1.Resource { return new(v1.Zone) }},
 	Clusters:        {"clusters", func() v1.Resource { return new(v1.Cluster) }},
 	Hosts:           {"hosts", func() v1.Resource { return new(v1.Host) }},

@@ -6,7 +6,8 @@ import (
 	v1 "github.com/sluice-nfv/sluice/api/v1"
 )
 
-// CreateL3Network makes an Enabled L3 network without ranges or services.
+// CreateL3Network makes an Enabled L3 network without ranges or services. An
+// account makes Private ones only (category-not-allowed).
 func CreateL3Network(tx *Tx, req v1.CreateL3Network) (*v1.L3Network, error) {
 	meta, err := newMeta(tx.View, L3Networks, req.CreateMeta)
 	if err != nil {
@@ -19,6 +20,9 @@ func CreateL3Network(tx *Tx, req v1.CreateL3Network) (*v1.L3Network, error) {
 	strategy, err := allocationStrategy(req.AllocationStrategy)
 	if err != nil {
 		return nil, err
+	}
+	if tx.account != "" && category != v1.Private {
+		return nil, v1.Refused("category-not-allowed", "an account makes %s networks only, not %s; ask an operator for the other", v1.Private, category)
 	}
 	l2, err := need[v1.L2Network](tx.View, req.L2NetworkUUID)
 	if err != nil {

@@ -202,7 +202,7 @@ func checkRouterInterfaceIP(v *View, l3 *v1.L3Network, ip netip.Addr) error {
 	}
 	for other := range Related[v1.L3Network](v, L3sOfL2, l3.L2NetworkUUID) {
 		if ipam.Within(poolOf(v, other.UUID).Ranges, ip) {
-			return v1.Refused("router-ip-in-range", "routerInterfaceIp %s is inside a range of L3 network %q; choose one outside every range", ip, other.Name).On(other.UUID)
+			return v1.Refused("router-ip-in-range", "routerInterfaceIp %s is inside a range of L3 network %q; choose one outside every range", ip, v.nameFor(other)).On(other.UUID)
 		}
 	}
 	if owner := ownerOnL2(v, l3.L2NetworkUUID, ip); owner != "" && owner != routerUUID(RouterOf(v, l3.UUID)) {

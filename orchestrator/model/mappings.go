@@ -7,12 +7,15 @@ import (
 
 // checkMapping are the rules that an EIP and a port forwarding rule share: can
 // the router of the nic's network bring the VIP's packets to the nic? Codes:
-// vip-disabled, service-not-attached, vip-on-guest-network, vip-in-guest-subnet,
+// vip-disabled, other-account, service-not-attached, vip-on-guest-network, vip-in-guest-subnet,
 // vip-not-on-router, vip-of-other-router, and those of an offering's choice.
 func checkMapping(v *View, vip *v1.VIP, nic *v1.VMNic, service string) error {
 	l3 := Get[v1.L3Network](v, nic.L3NetworkUUID)
 	if err := checkVIPEnabled(vip); err != nil {
 		return err
+	}
+	if vip.AccountUUID != nic.AccountUUID {
+		return v1.Refused("other-account", "VIP %q (%s) and the nic belong to different accounts; use a VIP of the nic's account", vip.Name, vip.IP).On(vip.UUID, nic.UUID)
 	}
 	if !l3.HasService(service) {
 		return v1.Refused("service-not-attached", "L3 network %q of the nic has no %s service; attach it with `sluice l3-network attach-services`", l3.Name, service).On(l3.UUID, nic.UUID)
@@ -69,7 +72,7 @@ func publicNetworkOf(v *View, guest *v1.L3Network) (string, error) {
 func candidates(v *View, accepts func(*v1.VMNic) error) []*v1.VMNic {
 	found := []*v1.VMNic{}
 	for nic := range List[v1.VMNic](v) {
-		if accepts(nic) == nil {
+		if v.Sees(nic) && accepts(nic) == nil {
 			found = append(found, nic)
 		}
 	}

@@ -68,7 +68,7 @@ func createNic(tx *Tx, vm *v1.VMInstance, n v1.CreateVMNic, device int, isDefaul
 		return err
 	}
 	return tx.Create(&v1.VMNic{
-		Meta: v1.Meta{Name: "nic" + strconv.Itoa(device)}, VMInstanceUUID: vm.UUID, L3NetworkUUID: n.L3NetworkUUID,
+		Meta: v1.Meta{Name: "nic" + strconv.Itoa(device), AccountUUID: vm.AccountUUID}, VMInstanceUUID: vm.UUID, L3NetworkUUID: n.L3NetworkUUID,
 		IP: ip, MAC: mac, DeviceID: device, IsDefault: isDefault, DHCPOptions: n.DHCPOptions,
 	})
 }
@@ -159,13 +159,13 @@ func dropNic(tx *Tx, uuid string) {
 	}
 }
 
-// detachAll takes EIPs and rules off a nic.
+// detachAll takes EIPs and rules off a nic, whoever looks on.
 func detachAll(tx *Tx, nic *v1.VMNic) {
-	for _, e := range uuidsOf(Related[v1.EIP](tx.View, EIPsOfNic, nic.UUID)) {
-		_, _ = DetachEIP(tx, e) // it exists, so nothing refuses
+	for _, e := range slices.Collect(Related[v1.EIP](tx.View, EIPsOfNic, nic.UUID)) {
+		detachEIP(tx, e)
 	}
-	for _, f := range uuidsOf(Related[v1.PortForwardingRule](tx.View, ForwardingsOfNic, nic.UUID)) {
-		_, _ = DetachPortForwardingRule(tx, f)
+	for _, f := range slices.Collect(Related[v1.PortForwardingRule](tx.View, ForwardingsOfNic, nic.UUID)) {
+		detachRule(tx, f)
 	}
 }
 

@@ -19,6 +19,7 @@ func AddIPRange(tx *Tx, l3UUID string, req v1.AddIPRange) ([]*v1.IPRange, error)
 	if err != nil {
 		return nil, err
 	}
+	meta.AccountUUID = l3.AccountUUID
 	asked, err := parseRange(req)
 	if err != nil {
 		return nil, err
@@ -68,14 +69,14 @@ func checkNeighbour(v *View, other *v1.L3Network, asked rangeRequest) error {
 	for r := range Related[v1.IPRange](v, RangesOfL3, other.UUID) {
 		have := v1.AddressRange{StartIP: r.StartIP, EndIP: r.EndIP}
 		if slices.ContainsFunc(asked.ranges, func(a v1.AddressRange) bool { return ipam.Overlap(a, have) }) {
-			return v1.Conflict("range-overlaps", "the range overlaps %s to %s of L3 network %q on the same L2; choose another", r.StartIP, r.EndIP, other.Name).On(r.UUID)
+			return v1.Conflict("range-overlaps", "the range overlaps %s to %s of L3 network %q on the same L2; choose another", r.StartIP, r.EndIP, v.nameFor(other)).On(r.UUID)
 		}
 		if ipam.Within(asked.ranges, r.Gateway) || ipam.Within([]v1.AddressRange{have}, asked.Gateway) {
-			return v1.Conflict("gateway-in-range", "a gateway (%s, %s) lies in a range of the other network %q on the same L2; choose another", asked.Gateway, r.Gateway, other.Name).On(r.UUID)
+			return v1.Conflict("gateway-in-range", "a gateway (%s, %s) lies in a range of the other network %q on the same L2; choose another", asked.Gateway, r.Gateway, v.nameFor(other)).On(r.UUID)
 		}
 	}
 	if ipam.Within(asked.ranges, other.RouterInterfaceIP) {
-		return v1.Conflict("router-ip-in-range", "the range holds routerInterfaceIp %s of L3 network %q; leave it outside", other.RouterInterfaceIP, other.Name).On(other.UUID)
+		return v1.Conflict("router-ip-in-range", "the range holds routerInterfaceIp %s of L3 network %q; leave it outside", other.RouterInterfaceIP, v.nameFor(other)).On(other.UUID)
 	}
 	return nil
 }

@@ -8,18 +8,20 @@ import (
 )
 
 // need is the resource that a request names, or the refusal that it is missing.
+// One that the view's account does not see is missing to it.
 func need[T any, P resource[T]](v *View, uuid string) (P, error) {
 	noun := kindOf[T, P]().Noun()
 	if uuid == "" {
 		return nil, v1.Invalid("missing-uuid", "the request names no %s; give its uuid", noun)
 	}
-	if r := Get[T, P](v, uuid); r != nil {
+	if r := Get[T, P](v, uuid); r != nil && v.Sees(r) {
 		return r, nil
 	}
 	return nil, v1.NotFound(noun, uuid)
 }
 
-// newMeta checks what every create request carries and makes a Meta of it.
+// newMeta checks what every create request carries and makes a Meta of it, owned
+// by the view's account.
 func newMeta(v *View, kind Kind, req v1.CreateMeta) (v1.Meta, error) {
 	if err := v1.ValidateName(req.Name); err != nil {
 		return v1.Meta{}, err
@@ -30,7 +32,7 @@ func newMeta(v *View, kind Kind, req v1.CreateMeta) (v1.Meta, error) {
 	if err := checkTags(v, kind, req.SystemTags); err != nil {
 		return v1.Meta{}, err
 	}
-	return v1.Meta{UUID: req.UUID, Name: req.Name, Description: req.Description, SystemTags: slices.Clone(req.SystemTags)}, nil
+	return v1.Meta{UUID: req.UUID, Name: req.Name, Description: req.Description, SystemTags: slices.Clone(req.SystemTags), AccountUUID: v.account}, nil
 }
 
 // uuidsOf collects the UUIDs of resources.

@@ -100,9 +100,9 @@ func planAddress(v *View, guest *v1.L3Network, s seat, subnet Subnet, have netip
 func checkSeats(v *View, guest *v1.L3Network, seats []seat, old *v1.VirtualRouter) error {
 	var subnets []Subnet
 	for i, s := range seats {
-		l3, err := need[v1.L3Network](v, s.l3)
-		if err != nil {
-			return err
+		l3 := Get[v1.L3Network](v, s.l3) // the cloud's, so it is not asked who sees it
+		if l3 == nil {
+			return v1.NotFound(L3Networks.Noun(), s.l3)
 		}
 		subnet, ok := SubnetOf(v, s.l3)
 		if !ok {

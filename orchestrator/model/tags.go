@@ -38,7 +38,10 @@ func checkTags(v *View, kind Kind, tags []string) error {
 		if !slices.Contains(where.on, kind) {
 			return v1.Refused("tag-not-for-kind", "system tag %q belongs on %v, not on %s", s, where.on, kind)
 		}
-		if where.ref >= 0 && v.Any(where.ref, t.Args[0]) == nil {
+		if where.ref < 0 {
+			continue
+		}
+		if named := v.Any(where.ref, t.Args[0]); named == nil || !v.Sees(named) {
 			return v1.NotFound(where.ref.Noun(), t.Args[0])
 		}
 	}

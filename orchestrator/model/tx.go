@@ -35,7 +35,8 @@ func NewTx(v *View, now time.Time) *Tx {
 }
 
 // Create stores a new resource, with dates set and a UUID made unless the
-// request brought one. It is refused if the UUID is taken.
+// request brought one. It is refused if the UUID is taken, and if its account
+// has as many of the kind as it may (quota-exceeded).
 func (tx *Tx) Create(r v1.Resource) error {
 	m, kind := r.GetMeta(), KindOf(r)
 	if m.UUID == "" {
@@ -45,6 +46,9 @@ func (tx *Tx) Create(r v1.Resource) error {
 	}
 	if tx.Any(kind, m.UUID) != nil {
 		return v1.Conflict("already-exists", "%s %s exists already; choose another uuid or leave it out", kind, m.UUID).On(m.UUID)
+	}
+	if err := checkQuota(tx.View, kind, r); err != nil {
+		return err
 	}
 	m.CreateDate = tx.Now
 	tx.Save(r)

@@ -26,14 +26,18 @@ type View struct {
 	links *btree.BTreeG[link]
 	// addresses in use, made by holdingsOf.
 	addresses addresses
+	// account is that on whose behalf the view is looked at; see For.
+	account string
 	// cloning: btree's Copy marks its source too, so that two at once race,
 	// while readers do not look at the mark.
 	cloning sync.Mutex
 }
 
-// NewView is empty.
+// NewView has the admin's account and nothing else.
 func NewView() *View {
-	return &View{links: btree.NewBTreeGOptions(link.before, btree.Options{NoLocks: true})}
+	v := &View{links: btree.NewBTreeGOptions(link.before, btree.Options{NoLocks: true})}
+	v.Put(Accounts, &v1.Account{Meta: v1.Meta{UUID: v1.AdminAccountUUID, Name: "admin", Description: "the account of admins and operators"}})
+	return v
 }
 
 // Clone is a writable copy that shares all memory with v until one of both
@@ -41,7 +45,7 @@ func NewView() *View {
 func (v *View) Clone() *View {
 	v.cloning.Lock()
 	defer v.cloning.Unlock()
-	c := &View{Revision: v.Revision, Catalog: v.Catalog, links: v.links.Copy(), addresses: v.addresses}
+	c := &View{Revision: v.Revision, account: v.account, Catalog: v.Catalog, links: v.links.Copy(), addresses: v.addresses}
 	for i := range v.tables {
 		c.tables[i] = *v.tables[i].Copy()
 	}
@@ -53,7 +57,7 @@ func (v *View) Clone() *View {
 func (v *View) Put(kind Kind, r v1.Resource) {
 	uuid := r.GetMeta().UUID
 	if old, ok := v.tables[kind].Set(uuid, r); ok {
-		v.unindex(old)
+		v.unindex(kind, old)
 	}
 	for _, l := range linksOf(r) {
 		v.links.Set(l)
@@ -61,21 +65,27 @@ func (v *View) Put(kind Kind, r v1.Resource) {
 	for _, h := range holdingsOf(r) {
 		v.addresses.root = v.addresses.root.with(h)
 	}
+	for _, l := range accessLinks(kind, r) {
+		v.links.Set(l)
+	}
 }
 
 // Remove deletes a resource; a missing one is fine.
 func (v *View) Remove(kind Kind, uuid string) {
 	if old, ok := v.tables[kind].Delete(uuid); ok {
-		v.unindex(old)
+		v.unindex(kind, old)
 	}
 }
 
-func (v *View) unindex(r v1.Resource) {
+func (v *View) unindex(kind Kind, r v1.Resource) {
 	for _, l := range linksOf(r) {
 		v.links.Delete(l)
 	}
 	for _, h := range holdingsOf(r) {
 		v.addresses.root = v.addresses.root.without(h)
+	}
+	for _, l := range accessLinks(kind, r) {
+		v.links.Delete(l)
 	}
 }
 

@@ -68,8 +68,9 @@ func createSystemVIP(tx *Tx, r *v1.VirtualRouter) error {
 	if !ok || nic.HasRole(RoleGuest) {
 		return nil
 	}
+	guest := Get[v1.L3Network](tx.View, r.L3NetworkUUID)
 	vip := &v1.VIP{
-		Meta: v1.Meta{Name: r.Name}, L3NetworkUUID: nic.L3NetworkUUID, IP: nic.IP, State: v1.Enabled,
+		Meta: v1.Meta{Name: r.Name, AccountUUID: guest.AccountUUID}, L3NetworkUUID: nic.L3NetworkUUID, IP: nic.IP, State: v1.Enabled,
 		System: true, VirtualRouterUUID: r.UUID, UseFor: []string{},
 	}
 	vip.UseFor = usesOf(tx.View, vip)

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"strings"
 )
 
 // Private holds keys that are no resources and never in a View: the PKI, join
@@ -12,16 +13,43 @@ type Private struct{ backend backend }
 // Private is the private part of the store.
 func (s *Store) Private() *Private { return &Private{s.backend} }
 
+// Entry is a private key as it was read.
+type Entry struct {
+	Key      string
+	Value    []byte
+	revision int64
+}
+
 // Get is the value of a key, and whether there is one.
 func (p *Private) Get(ctx context.Context, key string) ([]byte, bool, error) {
+	e, found, err := p.Entry(ctx, key)
+	return e.Value, found, err
+}
+
+// Entry is Get for those who go on with PutWhile.
+func (p *Private) Entry(ctx context.Context, key string) (Entry, bool, error) {
 	found, err := read(ctx, p.backend, privatePrefix+key, "")
 	if err != nil {
-		return nil, false, fmt.Errorf("get private key %s: %w", key, err)
+		return Entry{}, false, fmt.Errorf("get private key %s: %w", key, err)
 	}
 	if len(found) == 0 {
-		return nil, false, nil
+		return Entry{}, false, nil
 	}
-	return found[0].value, true, nil
+	return Entry{key, found[0].value, found[0].revision}, true, nil
+}
+
+// Entries are the keys that begin with a prefix, which ends in "/", ascending.
+func (p *Private) Entries(ctx context.Context, prefix string) ([]Entry, error) {
+	end := strings.TrimSuffix(prefix, "/") + "0" // the first key behind
+	found, err := read(ctx, p.backend, privatePrefix+prefix, privatePrefix+end)
+	if err != nil {
+		return nil, fmt.Errorf("list private keys of %s: %w", prefix, err)
+	}
+	entries := make([]Entry, len(found))
+	for i, e := range found {
+		entries[i] = Entry{e.key[len(privatePrefix):], e.value, e.revision}
+	}
+	return entries, nil
 }
 
 // Keys are the keys from one on and before another, ascending. Their values are
@@ -40,17 +68,30 @@ func (p *Private) Keys(ctx context.Context, from, before string) ([]string, erro
 
 // Put writes a key.
 func (p *Private) Put(ctx context.Context, key string, value []byte) error {
-	return p.write(ctx, "put", entry{key: privatePrefix + key, value: present(value)})
+	if _, _, err := p.backend.commit(ctx, nil, []entry{{key: privatePrefix + key, value: present(value)}}); err != nil {
+		return fmt.Errorf("put private key %s: %w", key, err)
+	}
+	return nil
 }
 
-// Delete removes a key; a missing one is fine.
-func (p *Private) Delete(ctx context.Context, key string) error {
-	return p.write(ctx, "delete", entry{key: privatePrefix + key})
+// PutWhile writes a key if another one still is as it was read; false: it is
+// not, and nothing was written.
+func (p *Private) PutWhile(ctx context.Context, other Entry, key string, value []byte) (bool, error) {
+	_, ok, err := p.backend.commit(ctx, &guard{privatePrefix + other.Key, other.revision}, []entry{{key: privatePrefix + key, value: present(value)}})
+	if err != nil {
+		return false, fmt.Errorf("put private key %s: %w", key, err)
+	}
+	return ok, nil
 }
 
-func (p *Private) write(ctx context.Context, verb string, e entry) error {
-	if _, _, err := p.backend.commit(ctx, nil, []entry{e}); err != nil {
-		return fmt.Errorf("%s private key %s: %w", verb, e.key[len(privatePrefix):], err)
+// Delete removes keys, all at once; missing ones are fine.
+func (p *Private) Delete(ctx context.Context, keys ...string) error {
+	gone := make([]entry, len(keys))
+	for i, key := range keys {
+		gone[i] = entry{key: privatePrefix + key}
+	}
+	if _, _, err := p.backend.commit(ctx, nil, gone); err != nil {
+		return fmt.Errorf("delete private keys %s: %w", strings.Join(keys, ", "), err)
 	}
 	return nil
 }

@@ -222,11 +222,45 @@ func private(t *testing.T, s *store.Store) {
 	if _, found, _ := p.Get(ctx, "pki/ca"); found {
 		t.Error("deleted, but there")
 	}
+	putWhile(t, p)
 	var uuid string
 	_, err = s.Update(ctx, createZone("z", &uuid))
 	must(t, err)
 	if before.Len(model.Zones) != 0 || s.View().Len(model.Zones) != 1 {
 		t.Error("private keys disturb the view")
+	}
+}
+
+// putWhile: a key is written while another one is as it was read, and not after
+// that was written again or deleted.
+func putWhile(t *testing.T, p *store.Private) {
+	ctx := t.Context()
+	must(t, p.Put(ctx, "keys/a", []byte("1")))
+	must(t, p.Put(ctx, "keys/b", []byte("2")))
+	must(t, p.Put(ctx, "keys0", nil))
+	all, err := p.Entries(ctx, "keys/")
+	must(t, err)
+	if len(all) != 2 || all[0].Key != "keys/a" || string(all[1].Value) != "2" {
+		t.Fatalf("entries of keys/: %v", all)
+	}
+	for i, want := range []bool{true, true, false, false} {
+		switch i {
+		case 2:
+			must(t, p.Put(ctx, "keys/a", []byte("1")))
+		case 3:
+			must(t, p.Delete(ctx, "keys/a", "keys/b", "keys/none"))
+		}
+		ok, err := p.PutWhile(ctx, all[0], "mark", []byte{byte(i)})
+		must(t, err)
+		if ok != want {
+			t.Errorf("step %d: written %v", i, ok)
+		}
+	}
+	if v, _, _ := p.Get(ctx, "mark"); len(v) != 1 || v[0] != 1 {
+		t.Errorf("mark is %v", v)
+	}
+	if left, err := p.Entries(ctx, "keys/"); len(left) != 0 || err != nil {
+		t.Errorf("left: %v %v", left, err)
 	}
 }
 

@@ -1,0 +1,69 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+
+	v1 "github.com/sluice-nfv/sluice/api/v1"
+	"github.com/sluice-nfv/sluice/orchestrator/model"
+)
+
+// accounts are accounts, their quotas, and what is shared with them.
+func (a *API) accounts() {
+	Read[v1.Account](a)
+	Create(a, model.CreateAccount)
+	type remove struct {
+		Call
+		Cascade bool `query:"cascade" doc:"Delete all that the account owns first"`
+	}
+	Remove[v1.Account](a, "delete-account", "/v1/accounts/{uuid}", "Delete with its tokens; refused with the list while it owns anything",
+		func(tx *model.Tx, in *remove) error { return model.DeleteAccount(tx, in.UUID, in.Cascade) })
+	share[v1.L2Network](a)
+	share[v1.L3Network](a)
+	a.quotas()
+}
+
+func share[T any, P model.Resources[T]](a *API) {
+	kind := kindOf[T, P]()
+	Change[T, P](a, "share-"+kind.Noun(), http.MethodPut, pathOf[T, P]("/{uuid}/shared-with"), "Set which accounts may use it",
+		func(tx *model.Tx, in *CallWith[v1.Sharing]) error {
+			_, err := model.Share(tx, kind, in.UUID, in.Body.AccountUUIDs)
+			return err
+		})
+}
+
+func (a *API) quotas() {
+	type query struct {
+		AccountUUID string `query:"accountUuid" doc:"Only this account's"`
+	}
+	Handle(a, operation("list-quota", http.MethodGet, "/v1/quotas", "List what accounts may own, and what they do"),
+		func(ctx context.Context, in *query) (*Items[v1.Quota], error) {
+			return quotasOf(a.view(ctx), in.AccountUUID), nil
+		})
+	type set struct {
+		DryRun
+		Body v1.SetQuotas
+	}
+	Handle(a, operation("set-quota", http.MethodPatch, "/v1/quotas", "Change what an account may own"),
+		func(ctx context.Context, in *set) (*Items[v1.Quota], error) {
+			view, err := a.run(ctx, in.dry(), func(tx *model.Tx) error {
+				_, err := model.SetQuotas(tx, in.Body.AccountUUID, in.Body.Quotas)
+				return err
+			})
+			if err != nil {
+				return nil, err
+			}
+			return quotasOf(view, in.Body.AccountUUID), nil
+		})
+}
+
+// quotasOf are the quotas of one account, or of all.
+func quotasOf(v *model.View, account string) *Items[v1.Quota] {
+	all := []*v1.Quota{}
+	for r := range v.Seen(model.Accounts, "") {
+		if a := r.(*v1.Account); account == "" || a.UUID == account {
+			all = append(all, model.QuotasOf(v, a)...)
+		}
+	}
+	return items(all)
+}
