@@ -13,6 +13,15 @@ func (t *Traffic) add(u Traffic) {
 	t.Out.Packets, t.Out.Bytes = t.Out.Packets+u.Out.Packets, t.Out.Bytes+u.Out.Bytes
 }
 
+// Add adds what came, or was sent.
+func (t *Traffic) Add(n Count, came bool) {
+	if came {
+		t.add(Traffic{In: n})
+	} else {
+		t.add(Traffic{Out: n})
+	}
+}
+
 // Meters are the counts of mappings, as the kernel keeps them: each since its
 // address, or port, was mapped. What had no traffic is not there.
 type Meters struct {

@@ -12,7 +12,6 @@ const ChainPrefix = "SLUICE-"
 // of a packet's way: raw is before connection tracking.
 var (
 	chainSource  = ChainID{"raw", ChainPrefix + "SOURCE"}
-	chainMSS     = ChainID{"mangle", ChainPrefix + "MSS"}
 	chainInput   = ChainID{"filter", ChainPrefix + "INPUT"}
 	chainForward = ChainID{"filter", ChainPrefix + "FORWARD"}
 	chainSNAT    = ChainID{"nat", ChainPrefix + "SNAT"}
@@ -20,13 +19,12 @@ var (
 
 // Tables are the tables of iptables that we change, in the order in which they
 // are: who may pass is right before anything is translated.
-var Tables = []string{"raw", "filter", "mangle", "nat"}
+var Tables = []string{"raw", "filter", "nat"}
 
 // builtins is the hooks. INPUT and FORWARD drop what nobody accepts.
 func builtins() map[ChainID]Builtin {
 	return map[ChainID]Builtin{
 		{"raw", "PREROUTING"}:  {Target: chainSource.Chain, Jumps: 1},
-		{"mangle", "FORWARD"}:  {Target: chainMSS.Chain, Jumps: 1},
 		{"filter", "INPUT"}:    {Policy: "DROP", Target: chainInput.Chain, Jumps: 1},
 		{"filter", "FORWARD"}:  {Policy: "DROP", Target: chainForward.Chain, Jumps: 1},
 		{"nat", "POSTROUTING"}: {Target: chainSNAT.Chain, Jumps: 1},
@@ -47,7 +45,6 @@ func Hooks() map[ChainID]string {
 func chains(w Want) map[ChainID][]string {
 	return map[ChainID][]string{
 		chainSource:  sourceRules(w),
-		chainMSS:     {"-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu"},
 		chainInput:   inputRules(w),
 		chainForward: forwardRules(w.Nics),
 		chainSNAT:    snatRules(w),
@@ -100,6 +97,7 @@ func managementRules(w Want) []string {
 }
 
 const (
+	clampMSS      = "-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu"
 	dropInvalid   = "-m conntrack --ctstate INVALID -j DROP"
 	acceptAnswers = "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
 )
@@ -151,14 +149,21 @@ func (in Input) rule() string {
 // a guest, else anybody on the public network could use the router as its
 // gateway to the guests. That a guest without a mapping leaves with its own
 // address is prevented after translation, in the sluice table.
+//
+// Most packets are of connections that there are: little precedes their rule,
+// and what tracking finds invalid is accepted by none. (A SYN may be an answer;
+// a route can turn towards the management network at any time.)
 func forwardRules(nics []Nic) []string {
-	var rules []string
+	rules := []string{clampMSS}
 	for _, n := range nics {
 		if n.manages() {
 			rules = append(rules, "-i "+n.Link+" -j DROP", "-o "+n.Link+" -j DROP")
 		}
 	}
-	rules = append(rules, dropInvalid, acceptAnswers)
+	rules = append(rules, acceptAnswers)
+	accept := func(from, to Nic, state string) {
+		rules = append(rules, fmt.Sprintf("-i %s -o %s -m conntrack --ctstate %s -j ACCEPT", from.Link, to.Link, state))
+	}
 	for _, g := range nics {
 		if !g.Guest || g.Public {
 			continue
@@ -166,13 +171,12 @@ func forwardRules(nics []Nic) []string {
 		for _, n := range nics {
 			switch {
 			case n.leadsOut():
-				rules = append(rules,
-					fmt.Sprintf("-i %s -o %s -m conntrack --ctstate DNAT -j ACCEPT", n.Link, g.Link),
-					fmt.Sprintf("-i %s -o %s -j ACCEPT", g.Link, n.Link))
+				accept(g, n, "NEW")
+				accept(n, g, "DNAT")
 			case n.Link == g.Link: // hairpin; neighbours speak directly
-				rules = append(rules, fmt.Sprintf("-i %s -o %s -m conntrack --ctstate DNAT -j ACCEPT", g.Link, g.Link))
+				accept(g, g, "DNAT")
 			case n.Guest && !n.Public:
-				rules = append(rules, fmt.Sprintf("-i %s -o %s -j ACCEPT", n.Link, g.Link))
+				accept(n, g, "NEW")
 			}
 		}
 	}

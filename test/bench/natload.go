@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -30,17 +31,48 @@ const (
 // one that translates and filters nothing.
 var plainRouters = []string{"ours", "minimal", "plain"}
 
-// packetRate sends small packets from inside to outside, through source NAT.
+// packetRate sends small packets from inside to outside, through source NAT. A
+// packet that the router drops costs it less than one that it forwards, so what
+// came out counts.
 func packetRate(ctx context.Context, b *bench) ([]result, error) {
 	return b.forwarded(ctx, "nat-pps", "/cpu-s", b.runs*turnsEach, func(s *rack, k int) (float64, error) {
+		before, err := s.departed(ctx, k)
+		if err != nil {
+			return 0, err
+		}
 		out, err := s.In(ctx, insideNS, pinned(serverCPU, b.self, "udp-load",
 			"-to", fmt.Sprintf("10.97.%d.2:%d", k, discardPort), "-seconds", fmt.Sprint(slice.Seconds()))...)
 		if err != nil {
 			return 0, err
 		}
-		var rate float64
-		return rate, json.Unmarshal([]byte(out), &rate)
+		after, err := s.departed(ctx, k)
+		if err != nil {
+			return 0, err
+		}
+		var u udpLoad
+		if err := json.Unmarshal([]byte(out), &u); err != nil {
+			return 0, err
+		}
+		if after-before < u.Sent*99/100 {
+			return 0, fmt.Errorf("router %s forwarded %d packets of %d", s.routers[k-1], after-before, u.Sent)
+		}
+		return float64(u.Sent) / u.CPU.Seconds(), nil
 	})
+}
+
+// departed is how many frames left router k towards the outside.
+func (s *rack) departed(ctx context.Context, k int) (n int, err error) {
+	out, err := s.In(ctx, s.routers[k-1], "cat", "/sys/class/net/public/statistics/tx_packets")
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(strings.TrimSpace(out))
+}
+
+// udpLoad is what was sent, and the CPU time it took.
+type udpLoad struct {
+	Sent int
+	CPU  time.Duration
 }
 
 // streamRate is the same for one TCP connection, by iperf3, 10^9 bit/s.
@@ -154,7 +186,7 @@ func discardMain([]string) error {
 	select {}
 }
 
-// udpLoadMain sends the smallest packets and prints how many a second of CPU
+// udpLoadMain sends the smallest packets and prints how many, and the CPU
 // time: the veth pairs and the router do all their work on the sender's time,
 // so that what else the machine does weighs less. All have to be sent.
 func udpLoadMain(args []string) error {
@@ -186,8 +218,7 @@ func udpLoadMain(args []string) error {
 		}
 		sent += n
 	}
-	fmt.Printf("%.0f\n", float64(sent)/(ownTime()-cpu).Seconds())
-	return nil
+	return json.NewEncoder(os.Stdout).Encode(udpLoad{sent, ownTime() - cpu})
 }
 
 // ownTime is this process's CPU time.

@@ -191,6 +191,8 @@ func (h *hook) match(words []string) (target string, ok bool) {
 			holds = value == strconv.Itoa(int(h.To.Port()))
 		case "--ctstate":
 			holds = slices.ContainsFunc(strings.Split(value, ","), func(x string) bool { return slices.Contains(h.states, x) })
+		case "--tcp-flags": // of a connection's first packet, "SYN,RST SYN"
+			i++
 		case "-m", "--comment", "--icmp-type":
 		case "-j":
 			return value, true

@@ -32,6 +32,7 @@ var (
 	typeEndpoint = nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetProto, nftables.TypeInetService)
 	typeTarget   = nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetService)
 	typeMeter    = nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetProto, nftables.TypeInetService, nftables.TypeCTDir)
+	typeMeterVIP = nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeCTDir)
 	typeGrant    = nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetProto, nftables.TypeInetService, nftables.TypeIPAddr)
 )
 
@@ -49,8 +50,8 @@ const (
 // The sets that are not ours to fill: packets make their elements, and setHeld
 // has what hold puts in for a while. They are in no State.
 const (
-	setReceived  = "received"  // VIP: counted
-	setSent      = "sent"      // VIP: counted
+	setCalled    = "called"    // VIP, direction: counted, of connections that came for an EIP
+	setCalling   = "calling"   // VIP, direction: counted, of those that its guest made
 	setForwarded = "forwarded" // VIP, protocol, port, direction: counted
 	setPace      = "pace"      // guest: its rate of new connections
 	setHeld      = "held"      // guest: gets no new connections
@@ -69,13 +70,13 @@ func newLayout() layout {
 			set(nftables.Set{Name: setForward, KeyType: typeEndpoint, DataType: typeTarget, IsMap: true, Concatenation: true}),
 			set(nftables.Set{Name: setLimited, KeyType: typeEndpoint, DataType: typeTarget, IsMap: true, Concatenation: true}),
 			set(nftables.Set{Name: setGrants, KeyType: typeGrant, Interval: true, Concatenation: true}),
-			set(nftables.Set{Name: setReceived, KeyType: addr, Dynamic: true, Size: 1 << 16}),
-			set(nftables.Set{Name: setSent, KeyType: addr, Dynamic: true, Size: 1 << 16}),
+			set(nftables.Set{Name: setCalled, KeyType: typeMeterVIP, Concatenation: true, Dynamic: true, Size: 1 << 17}),
+			set(nftables.Set{Name: setCalling, KeyType: typeMeterVIP, Concatenation: true, Dynamic: true, Size: 1 << 17}),
 			set(nftables.Set{Name: setForwarded, KeyType: typeMeter, Concatenation: true, Dynamic: true, Size: 1 << 18}),
 			set(nftables.Set{Name: setPace, KeyType: addr, Dynamic: true, HasTimeout: true, Timeout: time.Minute, Size: 1 << 16}),
 			set(nftables.Set{Name: setHeld, KeyType: addr, HasTimeout: true}),
 		},
-		chains: []chain{entering(t), arriving(t), departing(t), leaking(t)},
+		chains: []chain{arriving(t), departing(t), leaking(t)},
 	}
 }
 
@@ -89,6 +90,8 @@ const (
 	reg1 = unix.NFT_REG32_01
 	reg2 = unix.NFT_REG32_02
 	reg3 = unix.NFT_REG32_03
+	// regMark is none of those that a translation uses.
+	regMark = unix.NFT_REG32_05
 )
 
 func load(base expr.PayloadBase, offset, length, reg uint32) expr.Any {
@@ -113,21 +116,54 @@ func counted(set string) expr.Any {
 	return &expr.Dynset{SrcRegKey: reg0, SetName: set, Operation: unix.NFT_DYNSET_OP_ADD, Exprs: []expr.Any{&expr.Counter{}}}
 }
 
-// ipsDestinationNAT is IPS_DST_NAT of linux/netfilter/nf_conntrack_common.h.
-const ipsDestinationNAT = 1 << 5
+// Of linux/netfilter/nf_conntrack_common.h, IPS_SRC_NAT and IPS_DST_NAT.
+const (
+	ipsSourceNAT      = 1 << 4
+	ipsDestinationNAT = 1 << 5
+)
 
 func status() expr.Any { return &expr.Ct{Key: expr.CtKeySTATUS, Register: reg0} }
 
-// asked loads from the tuple of the first packet before its translation.
+// A connection's mark is what mapped it: its packets are then counted, and
+// those of others asked no more.
+const (
+	markNone uint32 = iota
+	markInbound
+	markOutbound
+	markForward
+)
+
+func marked(mark uint32) []expr.Any {
+	return []expr.Any{&expr.Ct{Key: expr.CtKeyMARK, Register: reg0}, equals(mark)}
+}
+
+// marking leaves the registers that translation needs.
+func marking(mark uint32) []expr.Any {
+	return []expr.Any{
+		&expr.Immediate{Register: regMark, Data: binary.NativeEndian.AppendUint32(nil, mark)},
+		&expr.Ct{Key: expr.CtKeyMARK, Register: regMark, SourceRegister: true},
+	}
+}
+
+// asked loads from the tuple of the first packet before its translation,
+// answered from that of its answer.
 func asked(key expr.CtKey, reg uint32) expr.Any {
 	return &expr.Ct{Key: key, Register: reg, Direction: expr.CtDirOriginal}
 }
 
+func answered(key expr.CtKey, reg uint32) expr.Any {
+	return &expr.Ct{Key: key, Register: reg, Direction: expr.CtDirReply}
+}
+
+func direction(reg uint32) expr.Any { return &expr.Ct{Key: expr.CtKeyDIRECTION, Register: reg} }
+
 func anyOf(bits uint32) expr.Any {
 	return &expr.Bitwise{SourceRegister: reg0, DestRegister: reg0, Len: 4, Mask: binary.NativeEndian.AppendUint32(nil, bits), Xor: make([]byte, 4)}
 }
-func isSet() expr.Any   { return &expr.Cmp{Op: expr.CmpOpNeq, Register: reg0, Data: make([]byte, 4)} }
-func isClear() expr.Any { return &expr.Cmp{Op: expr.CmpOpEq, Register: reg0, Data: make([]byte, 4)} }
+
+func equals(value uint32) expr.Any {
+	return &expr.Cmp{Op: expr.CmpOpEq, Register: reg0, Data: binary.NativeEndian.AppendUint32(nil, value)}
+}
 
 func leaving(reg uint32) expr.Any { return &expr.Meta{Key: expr.MetaKeyOIFNAME, Register: reg} }
 
@@ -144,39 +180,34 @@ const (
 	paceBurst = 10_000
 )
 
-// entering: what is sent to an EIP counts for it, whatever becomes of it. New
-// connections of guests are paced: one of them cannot fill the table before the
-// agent has noticed and holds it. Counting connections here (ct count) is no
-// way: the kernel walks a guest's list for a new one, so that a flood within a
-// limit of 16,000 costs fifty times as much as without.
-func entering(t *nftables.Table) chain {
-	drop := &expr.Verdict{Kind: expr.VerdictDrop}
-	return chain{
-		Chain: &nftables.Chain{Name: "entering", Table: t, Type: nftables.ChainTypeFilter,
-			Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityRef(*nftables.ChainPriorityMangle + 10)},
-		rules: [][]expr.Any{
-			{destination(reg0), mapped(setInbound), destination(reg0), counted(setReceived)},
-			{&expr.Ct{Key: expr.CtKeySTATE, Register: reg0}, anyOf(expr.CtStateBitNEW), isClear(), &expr.Verdict{Kind: expr.VerdictReturn}},
-			{source(reg0), member(setHeld), drop},
-			{source(reg0), member(setGuests), &expr.Dynset{SrcRegKey: reg0, SetName: setPace, Operation: unix.NFT_DYNSET_OP_UPDATE, Exprs: []expr.Any{
-				&expr.Limit{Type: expr.LimitTypePkts, Rate: paceRate, Burst: paceBurst, Unit: expr.LimitTimeSecond, Over: true}}}, drop},
-		},
-	}
-}
-
 // arriving: EIP first, then port forwarding, for whatever side the packet came
 // from; so a guest finds a public address where everybody does. Before
 // iptables' nat chains, where others may have theirs.
+//
+// Before, new connections of guests are paced: one of them cannot fill the
+// table before the agent has noticed and holds it. Here, because a chain of
+// this type sees a connection's first packet only: what follows, answered or
+// not, goes on. Counting connections (ct count) is no way: the kernel walks a
+// guest's list for a new one, so that it costs the more the more the guest has.
 func arriving(t *nftables.Table) chain {
+	drop := &expr.Verdict{Kind: expr.VerdictDrop}
 	return chain{
 		Chain: &nftables.Chain{Name: "arriving", Table: t, Type: nftables.ChainTypeNAT,
 			Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityRef(*nftables.ChainPriorityNATDest - 10)},
 		rules: [][]expr.Any{
-			{destination(reg0), mapped(setInbound), translate(expr.NATTypeDestNAT, 0)},
-			{destination(reg0), protocol(reg1), port(reg2), mapped(setForward), translate(expr.NATTypeDestNAT, reg1)},
-			{destination(reg0), protocol(reg1), port(reg2), source(reg3), member(setGrants), mapped(setLimited), translate(expr.NATTypeDestNAT, reg1)},
+			{source(reg0), member(setHeld), drop},
+			{source(reg0), member(setGuests), &expr.Dynset{SrcRegKey: reg0, SetName: setPace, Operation: unix.NFT_DYNSET_OP_UPDATE, Exprs: []expr.Any{
+				&expr.Limit{Type: expr.LimitTypePkts, Rate: paceRate, Burst: paceBurst, Unit: expr.LimitTimeSecond, Over: true}}}, drop},
+			rule(markInbound, translate(expr.NATTypeDestNAT, 0), destination(reg0), mapped(setInbound)),
+			rule(markForward, translate(expr.NATTypeDestNAT, reg1), destination(reg0), protocol(reg1), port(reg2), mapped(setForward)),
+			rule(markForward, translate(expr.NATTypeDestNAT, reg1), destination(reg0), protocol(reg1), port(reg2), source(reg3), member(setGrants), mapped(setLimited)),
 		},
 	}
+}
+
+// rule marks what it finds mapped, and translates it.
+func rule(mark uint32, translated expr.Any, found ...expr.Any) []expr.Any {
+	return append(append(found, marking(mark)...), translated)
 }
 
 // departing: an EIP's guest speaks with it to the outside, with its own ports;
@@ -191,24 +222,28 @@ func departing(t *nftables.Table) chain {
 				&expr.Bitwise{SourceRegister: reg0, DestRegister: reg0, Len: 4, Mask: []byte{240, 0, 0, 0}, Xor: make([]byte, 4)},
 				&expr.Cmp{Op: expr.CmpOpEq, Register: reg0, Data: []byte{224, 0, 0, 0}},
 				&expr.Verdict{Kind: expr.VerdictReturn}},
-			{leaving(reg0), member(setPublic), source(reg0), mapped(setOutbound), translate(expr.NATTypeSourceNAT, 0)},
+			rule(markOutbound, translate(expr.NATTypeSourceNAT, 0), leaving(reg0), member(setPublic), source(reg0), mapped(setOutbound)),
 		},
 	}
 }
 
 // leaking: after all translation no guest's own address leaves; neither that
 // of a guest without any mapping, nor on packets that tracking finds invalid
-// and so does not translate.
+// and so does not translate. A connection of general SNAT, the most there are,
+// has another source already, and nothing to count. Both translations are a
+// hairpin's, whose source is of the guest network.
 func leaking(t *nftables.Table) chain {
+	plain := append(marked(markNone), status(), anyOf(ipsSourceNAT|ipsDestinationNAT), equals(ipsSourceNAT), &expr.Verdict{Kind: expr.VerdictReturn})
 	return chain{
 		Chain: &nftables.Chain{Name: "leaking", Table: t, Type: nftables.ChainTypeFilter,
 			Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityRef(*nftables.ChainPriorityNATSource + 100)},
 		rules: [][]expr.Any{
+			plain,
 			{leaving(reg0), member(setPublic), source(reg0), member(setGuests), &expr.Verdict{Kind: expr.VerdictDrop}},
-			{source(reg0), mapped(setInbound), source(reg0), counted(setSent)},
-			{status(), anyOf(ipsDestinationNAT), isSet(), asked(expr.CtKeyDSTIP, reg0), mapped(setInbound), &expr.Verdict{Kind: expr.VerdictReturn}},
-			{status(), anyOf(ipsDestinationNAT), isSet(), asked(expr.CtKeyDSTIP, reg0), asked(expr.CtKeyPROTOCOL, reg1), asked(expr.CtKeyPROTODST, reg2),
-				&expr.Ct{Key: expr.CtKeyDIRECTION, Register: reg3}, counted(setForwarded)},
+			append(marked(markInbound), asked(expr.CtKeyDSTIP, reg0), direction(reg1), counted(setCalled)),
+			append(marked(markOutbound), answered(expr.CtKeyDSTIP, reg0), direction(reg1), counted(setCalling)),
+			append(marked(markForward), asked(expr.CtKeyDSTIP, reg0), asked(expr.CtKeyPROTOCOL, reg1), asked(expr.CtKeyPROTODST, reg2),
+				direction(reg3), counted(setForwarded)),
 		},
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/google/nftables"
@@ -19,7 +20,7 @@ func Meters() (dataplane.Meters, error) {
 		return m, err
 	}
 	for _, set := range newLayout().sets {
-		if set.Name != setReceived && set.Name != setSent && set.Name != setForwarded {
+		if set.Name != setCalled && set.Name != setCalling && set.Name != setForwarded {
 			continue
 		}
 		elements, err := c.GetSetElements(set)
@@ -36,22 +37,15 @@ func Meters() (dataplane.Meters, error) {
 }
 
 func meter(m dataplane.Meters, set string, key []byte, n dataplane.Count) {
+	const original = 0 // IP_CT_DIR_ORIGINAL
 	switch {
 	case set == setForwarded && len(key) == 16:
 		t := m.Ports[endpoint(key)]
-		if key[12] == 0 { // IP_CT_DIR_ORIGINAL
-			t.In = n
-		} else {
-			t.Out = n
-		}
+		t.Add(n, key[12] == original)
 		m.Ports[endpoint(key)] = t
-	case set != setForwarded && len(key) == 4:
+	case set != setForwarded && len(key) == 8:
 		t := m.VIPs[addr(key)]
-		if set == setReceived {
-			t.In = n
-		} else {
-			t.Out = n
-		}
+		t.Add(n, (key[4] == original) == (set == setCalled))
 		m.VIPs[addr(key)] = t
 	}
 }
@@ -62,8 +56,8 @@ func unmetered(s dataplane.SetMappings) map[string][]nftables.SetElement {
 	gone := map[string][]nftables.SetElement{}
 	for vip := range s.Del.Inbound {
 		if _, moved := s.Add.Inbound[vip]; !moved {
-			for _, set := range []string{setReceived, setSent} {
-				gone[set] = append(gone[set], nftables.SetElement{Key: vip.AsSlice()})
+			for _, set := range []string{setCalled, setCalling} {
+				gone[set] = append(gone[set], bothWays(vip.AsSlice())...)
 			}
 		}
 	}
@@ -74,12 +68,17 @@ func unmetered(s dataplane.SetMappings) map[string][]nftables.SetElement {
 		if _, limited := s.Add.Limited[at]; open || limited {
 			continue
 		}
-		for _, direction := range []byte{0, 1} {
-			key := append(encodeForward(at, dataplane.Target{Addr: at.Addr})[0].Key, direction, 0, 0, 0)
-			gone[setForwarded] = append(gone[setForwarded], nftables.SetElement{Key: key})
-		}
+		key := encodeForward(at, dataplane.Target{Addr: at.Addr})[0].Key
+		gone[setForwarded] = append(gone[setForwarded], bothWays(key)...)
 	}
 	return gone
+}
+
+// bothWays are a key's elements for the two directions of a connection.
+func bothWays(key []byte) []nftables.SetElement {
+	original := append(slices.Clone(key), 0, 0, 0, 0)
+	reply := append(slices.Clone(key), 1, 0, 0, 0)
+	return []nftables.SetElement{{Key: original}, {Key: reply}}
 }
 
 // held is how long a guest is held for once: the agent looks again before.

@@ -3,6 +3,8 @@ package nat
 import (
 	"encoding/binary"
 	"net/netip"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/sluice-nfv/sluice/api/agentv1"
@@ -145,7 +147,7 @@ func TestPortsThatRunOutAreCounted(t *testing.T) {
 	w := newWorld(t)
 	c := content()
 	w.apply(c)
-	w.router.Run(t, "nft flush chain ip sluice entering") // unpaced, or it takes long
+	w.router.Run(t, "nft flush chain ip sluice arriving") // unpaced, or it takes long
 	before := w.table()
 	flood(t, w.a, unix.IPPROTO_UDP, aIP, farIP+":9", 30000)
 	if now := w.table(); now.NoPort != before.NoPort {
@@ -154,5 +156,35 @@ func TestPortsThatRunOutAreCounted(t *testing.T) {
 	flood(t, w.b, unix.IPPROTO_UDP, bIP, farIP+":9", 40000)
 	if now := w.table(); now.NoPort-before.NoPort < 1000 {
 		t.Errorf("70,000 connections by one address: %d were counted as refused", now.NoPort-before.NoPort)
+	}
+}
+
+// TestAStreamIsNoFlood: what one connection sends is not paced, though nobody
+// answers and tracking calls all of its packets new.
+func TestAStreamIsNoFlood(t *testing.T) {
+	w := newWorld(t)
+	w.apply(content())
+	catch(t, w.internet, farIP+":9") // a closed port would answer
+	left := func() int {
+		n, err := strconv.Atoi(strings.TrimSpace(w.router.Run(t, "cat /sys/class/net/pub0/statistics/tx_packets")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	k, err := dial(w.a, "udp", "", farIP+":9", soon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.Close()
+	const sent = 40000
+	before := left()
+	for range sent {
+		if _, err := k.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := left() - before; n < sent*99/100 {
+		t.Errorf("%d datagrams of %d of one connection left the router", n, sent)
 	}
 }
