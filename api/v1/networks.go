@@ -68,6 +68,9 @@ type L3Network struct {
 	DNS           []netip.Addr `json:"dns"`
 	DNSOverTLS
 	HostRoutes []HostRoute `json:"hostRoutes"`
+	// DHCPRelays are the relay agents (giaddr, RFC 2131 section 4.1) that the
+	// router answers; those of others are ignored.
+	DHCPRelays []netip.Addr `json:"dhcpRelays,omitempty" doc:"Relay agents that the router answers, by their giaddr"`
 	// ReservedRanges are never allocated.
 	ReservedRanges []AddressRange `json:"reservedRanges,omitempty"`
 	// AllocationStrategy chooses among the free addresses.
@@ -186,6 +189,11 @@ type SetHostRoutes struct {
 // SetReservedRanges is the body of PUT /v1/l3-networks/{l3}/reserved-ranges.
 type SetReservedRanges struct {
 	ReservedRanges []AddressRange `json:"reservedRanges"`
+}
+
+// SetDHCPRelays is the body of PUT /v1/l3-networks/{l3}/dhcp-relays.
+type SetDHCPRelays struct {
+	DHCPRelays []netip.Addr `json:"dhcpRelays"`
 }
 
 // SetMTU is the body of PUT /v1/l3-networks/{l3}/mtu.

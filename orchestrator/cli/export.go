@@ -142,7 +142,7 @@ func (x *exporting) parts(n *noun, o object, words *yaml.Node) {
 			services = append(services, strings.ToLower(t))
 		}
 		say(words, "services", services)
-		for _, key := range []string{"hostRoutes", "reservedRanges", "routerInterfaceIp"} {
+		for _, key := range []string{"hostRoutes", "dhcpRelays", "reservedRanges", "routerInterfaceIp"} {
 			if left := cell(o[key]); left != "-" {
 				x.note(n, o, "left out: %s %s", key, left)
 			}

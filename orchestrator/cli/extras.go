@@ -89,6 +89,8 @@ func (s *session) l3Settings(n *noun) []*cobra.Command {
 			func(args []string) (object, error) { return object{"allocationStrategy": args[0]}, nil }),
 		s.setting(n, "set-host-routes L3 [PREFIX=NEXTHOP...]", "set the static routes of the guests", cobra.MinimumNArgs(1), "/host-routes",
 			pairs("hostRoutes", "=", "prefix", "nexthop")),
+		s.setting(n, "set-dhcp-relays L3 [ADDRESS...]", "set the DHCP relay agents that are answered, by their giaddr", cobra.MinimumNArgs(1), "/dhcp-relays",
+			func(args []string) (object, error) { return object{"dhcpRelays": args}, nil }),
 		s.setting(n, "set-reserved-ranges L3 [FIRST-LAST...]", "set the addresses that are never given away", cobra.MinimumNArgs(1), "/reserved-ranges",
 			pairs("reservedRanges", "-", "startIp", "endIp")),
 	}

@@ -91,7 +91,7 @@ var nouns = []noun{
 		},
 	},
 	{
-		name: "l3-network", path: "l3-networks", short: "subnet with services", columns: []string{"name", "l2NetworkUuid", "category", "ipRanges/networkCidr", "dns", "networkServices"}, wide: []string{"state", "mtu", "dnsDomain", "routerInterfaceIp", "hostRoutes"},
+		name: "l3-network", path: "l3-networks", short: "subnet with services", columns: []string{"name", "l2NetworkUuid", "category", "ipRanges/networkCidr", "dns", "networkServices"}, wide: []string{"state", "mtu", "dnsDomain", "routerInterfaceIp", "hostRoutes", "dhcpRelays"},
 		example: "create guest --l2 tenant --cidr 192.168.10.0/24 --dns 1.1.1.1 --service dhcp,dns,snat",
 		fields: []field{
 			{"l2", "l2NetworkUuid", "l2-network", text, "L2 network that it is on", true},

@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"encoding/xml"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -178,6 +179,14 @@ func TestL3Settings(t *testing.T) {
 	}
 	s.refused(400, "invalid-request", "PUT", guest+"/allocation-strategy", object{"allocationStrategy": "Any"})
 	s.ok("PUT", guest+"/host-routes", object{"hostRoutes": []object{{"prefix": "172.16.0.0/16", "nexthop": "10.0.0.1"}}})
+	if got := s.ok("PUT", guest+"/dhcp-relays", object{"dhcpRelays": []string{"10.0.0.250"}}); fmt.Sprint(got.object["dhcpRelays"]) != "[10.0.0.250]" {
+		t.Errorf("relays: %s", got.raw)
+	}
+	s.refused(422, "duplicate-dhcp-relay", "PUT", guest+"/dhcp-relays", object{"dhcpRelays": []string{"10.0.0.250", "10.0.0.250"}})
+	s.refused(422, "address-not-unicast", "PUT", guest+"/dhcp-relays", object{"dhcpRelays": []string{"0.0.0.0"}})
+	if got := s.ok("PUT", guest+"/dhcp-relays", object{"dhcpRelays": []string{}}); got.object["dhcpRelays"] != nil {
+		t.Errorf("relays that were taken away: %s", got.raw)
+	}
 	s.ok("PUT", guest+"/reserved-ranges", object{"reservedRanges": []object{{"startIp": "10.0.0.200", "endIp": "10.0.0.209"}}})
 	free := s.ok("GET", guest+"/free-ips?limit=3", nil)
 	if got := stringsOf(free.object["items"]); len(got) != 3 {

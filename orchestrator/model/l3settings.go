@@ -14,6 +14,7 @@ const (
 	MinMTU        = 576 // what every IPv4 host takes (RFC 791)
 	MaxDNS        = 16
 	MaxHostRoutes = 64
+	MaxDHCPRelays = 16
 )
 
 // SetDNS replaces the DNS servers; their order is kept all the way to guests.
@@ -107,6 +108,34 @@ func checkHostRoutes(routes []v1.HostRoute) error {
 			return v1.Refused("duplicate-host-route", "host route %s is given twice; give each prefix once", r.Prefix)
 		}
 		seen[r.Prefix] = true
+	}
+	return nil
+}
+
+// SetDHCPRelays replaces the relay agents whose DHCP messages the router
+// answers. A relay has an address of its own on its clients' link, so it is
+// none of a guest or of the router (address-in-use).
+func SetDHCPRelays(tx *Tx, uuid string, relays []netip.Addr) (*v1.L3Network, error) {
+	return changeL3(tx, uuid, func(l3 *v1.L3Network) error {
+		l3.DHCPRelays = slices.Clone(relays)
+		return checkDHCPRelays(tx.View, l3)
+	})
+}
+
+func checkDHCPRelays(v *View, l3 *v1.L3Network) error {
+	if n := len(l3.DHCPRelays); n > MaxDHCPRelays {
+		return v1.Refused("too-many-dhcp-relays", "%d DHCP relays; at most %d fit", n, MaxDHCPRelays)
+	}
+	for i, ip := range l3.DHCPRelays {
+		if err := v1.ValidateIPv4("dhcpRelays", ip); err != nil {
+			return err
+		}
+		if slices.Contains(l3.DHCPRelays[:i], ip) {
+			return v1.Refused("duplicate-dhcp-relay", "DHCP relay %s is given twice; give each once", ip)
+		}
+		if owner := ownerOnL2(v, l3.L2NetworkUUID, ip); owner != "" {
+			return v1.Conflict("address-in-use", "DHCP relay %s is the address of something else; give the relay's own", ip).On(owner)
+		}
 	}
 	return nil
 }

@@ -270,6 +270,10 @@ var steps = map[string]func(w *walk) error{
 		_, err := SetDNS(w.tx, w.some(L3Networks), []netip.Addr{ip(w.pick("dns", "9.9.9.9", "192.168.10.1"))})
 		return err
 	},
+	"set relays": func(w *walk) error {
+		_, err := SetDHCPRelays(w.tx, w.some(L3Networks), []netip.Addr{ip(w.pick("relay", "192.168.10.250", "192.168.10.2"))})
+		return err
+	},
 	"set mtu": func(w *walk) error {
 		_, err := SetMTU(w.tx, w.some(L3Networks), rapid.IntRange(1300, 1500).Draw(w.r, "mtu"))
 		return err

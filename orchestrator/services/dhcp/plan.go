@@ -38,6 +38,7 @@ func (Service) Contribute(v *model.View, r *v1.VirtualRouter, c *agentv1.Content
 	n := agentv1.DHCPNetwork{
 		Interface: nic.MAC, ServerID: nic.IP, Subnet: nic.Prefix.Masked(), Router: nic.Gateway,
 		DNS: nameServers(v, r, l3, nic), Domain: l3.DNSDomain, MTU: max(l3.MTU, 576), LeaseSeconds: LeaseSeconds,
+		Relays: l3.DHCPRelays,
 	}
 	for _, hr := range l3.HostRoutes {
 		n.Routes = append(n.Routes, agentv1.Route{Prefix: hr.Prefix, NextHop: hr.NextHop})

@@ -2,6 +2,7 @@ package dhcp
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -38,6 +39,18 @@ func TestNameServersWithoutDNS(t *testing.T) {
 	c := planned(t, func(s *plantest.Scene) { s.Without(v1.DNS) })
 	if got := fmt.Sprint(c.DHCP[0].DNS); got != "[192.0.2.53 192.0.2.54]" {
 		t.Errorf("got %s", got)
+	}
+}
+
+func TestRelays(t *testing.T) {
+	c := planned(t, func(s *plantest.Scene) {
+		s.L3(plantest.Guest).DHCPRelays = []netip.Addr{netip.MustParseAddr("192.168.10.250"), netip.MustParseAddr("192.168.10.240")}
+	})
+	if got := fmt.Sprint(c.DHCP[0].Relays); got != "[192.168.10.250 192.168.10.240]" {
+		t.Errorf("relays %s", got)
+	}
+	if c := planned(t, func(*plantest.Scene) {}); c.DHCP[0].Relays != nil {
+		t.Errorf("relays that nobody set: %v", c.DHCP[0].Relays)
 	}
 }
 
