@@ -52,6 +52,7 @@ func (c *concern) resource(r v1.Resource) {
 		for l3 := range model.Related[v1.L3Network](c.v, model.L3sOfL2, r.UUID) {
 			c.network(l3.UUID)
 		}
+	case *v1.Account: // who owns a thing changes nothing about it
 	default:
 		c.everyone = true
 	}
