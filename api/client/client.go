@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -23,9 +24,10 @@ import (
 
 // Client calls one orchestrator. It is safe for concurrent use.
 type Client struct {
-	base  string
-	token string
-	http  *http.Client
+	server string // as it was named
+	base   string
+	token  string
+	http   *http.Client
 }
 
 // Config says how to reach the orchestrator.
@@ -48,7 +50,7 @@ func New(c Config) (*Client, error) {
 		return nil, fmt.Errorf("server %q: %w", c.Server, err)
 	}
 	transport := &http.Transport{MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute}
-	out := &Client{base: strings.TrimSuffix(c.Server, "/"), token: c.Token, http: &http.Client{
+	out := &Client{server: c.Server, base: strings.TrimSuffix(c.Server, "/"), token: c.Token, http: &http.Client{
 		Transport: transport,
 		// A token is for the server that was named.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -89,7 +91,17 @@ func roots(file string) (*x509.CertPool, error) {
 // Do makes one call. body is sent as JSON unless nil; the answer is decoded
 // into out unless nil. A refusal is a *v1.Error.
 func (c *Client) Do(ctx context.Context, method, path string, body, out any) error {
-	resp, err := c.send(ctx, method, path, body)
+	return c.call(ctx, method, path, nil, body, out)
+}
+
+// Change is a PATCH of a resource that has to be at a revision still; if it is
+// not, the refusal has status 412.
+func (c *Client) Change(ctx context.Context, path, revision string, patch, out any) error {
+	return c.call(ctx, http.MethodPatch, path, http.Header{"If-Match": {`"` + revision + `"`}}, patch, out)
+}
+
+func (c *Client) call(ctx context.Context, method, path string, header http.Header, body, out any) error {
+	resp, err := c.send(ctx, method, path, header, body)
 	if err != nil {
 		return err
 	}
@@ -117,7 +129,7 @@ func (c *Client) Do(ctx context.Context, method, path string, body, out any) err
 	return nil
 }
 
-func (c *Client) send(ctx context.Context, method, path string, body any) (*http.Response, error) {
+func (c *Client) send(ctx context.Context, method, path string, header http.Header, body any) (*http.Response, error) {
 	var reader io.Reader
 	if body != nil {
 		b, err := json.Marshal(body)
@@ -130,6 +142,7 @@ func (c *Client) send(ctx context.Context, method, path string, body any) (*http
 	if err != nil {
 		return nil, err
 	}
+	maps.Copy(req.Header, header)
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
@@ -150,7 +163,11 @@ func (c *Client) do(req *http.Request) (*http.Response, error) {
 	case errors.Is(err, os.ErrPermission):
 		return nil, fmt.Errorf("reach the orchestrator: %w; its socket is for root: use sudo, or --server https://... with --token-file", err)
 	}
-	return nil, fmt.Errorf("reach the orchestrator: %w; is `sluice server` running, and is --server right?", err)
+	var network *net.OpError
+	if errors.As(err, &network) { // without the URL and the address, which are said once
+		err = network.Err
+	}
+	return nil, fmt.Errorf("reach the orchestrator at %s: %w; start it with `sluice server`, or say where it listens with --server or SLUICE_SERVER", c.server, err)
 }
 
 func problem(resp *http.Response, body io.Reader) error {

@@ -102,7 +102,7 @@ func TestWhyThereIsNoAnswer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Do(t.Context(), http.MethodGet, "/v1/zones", nil, nil); err == nil || !strings.Contains(err.Error(), "is `sluice server` running") {
+	if err := c.Do(t.Context(), http.MethodGet, "/v1/zones", nil, nil); err == nil || !strings.Contains(err.Error(), "start it with `sluice server`") {
 		t.Error(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -27,7 +27,7 @@ func (s *session) extras(n *noun) []*cobra.Command {
 			s.subCommand(n, "diagnostics", "show its rules, mappings, routes and neighbours"), s.consoleCommand(n), s.logsCommand(n),
 		}
 	case "vm-instance":
-		return []*cobra.Command{s.xmlCommand(n)}
+		return []*cobra.Command{s.addNicCommand(n), s.xmlCommand(n)}
 	case "vm-nic":
 		return []*cobra.Command{s.setting(n, "set-ip VM|NIC ADDRESS", "give it another address; EIPs and rules follow", cobra.ExactArgs(2), "/ip",
 			func(args []string) (object, error) { return object{"ip": args[0]}, nil })}
@@ -203,6 +203,31 @@ func (s *session) attachNicCommand(n *noun) *cobra.Command {
 				return err
 			}
 			return s.call(cmd, n, http.MethodPost, path+"/vm-nics/"+nic+n.settled(), nil)
+		},
+	}
+}
+
+func (s *session) addNicCommand(n *noun) *cobra.Command {
+	return &cobra.Command{
+		Use: "add-nic VM L3|l3=NAME,ip=ADDRESS,mac=MAC", Short: "give it another nic; `vm-nic delete` takes one away", Args: cobra.ExactArgs(2), ValidArgsFunction: s.names(n, nounByName("l3-network")),
+		Example: "  sluice vm-instance add-nic web guest\n  sluice vm-instance add-nic web l3=guest,ip=192.168.10.50",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			words, err := parseNic(args[1])
+			if err != nil {
+				return usagef("%s: %w", cmd.CommandPath(), err)
+			}
+			path, err := s.pathOf(cmd, n, args[0])
+			if err != nil {
+				return err
+			}
+			l3, err := s.resolve(cmd.Context(), nounByName("l3-network"), words["l3"])
+			if err != nil {
+				return err
+			}
+			body := object{"l3NetworkUuid": l3}
+			put(body, "ip", words["ip"])
+			put(body, "mac", words["mac"])
+			return s.call(cmd, n, http.MethodPost, path+"/nics", body)
 		},
 	}
 }

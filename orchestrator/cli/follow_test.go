@@ -75,8 +75,7 @@ func TestListWatch(t *testing.T) {
 		t.Errorf("%q", l)
 	}
 	if _, err := db.Update(ctx, func(tx *model.Tx) error {
-		name := "other"
-		_, err := model.Patch(tx, model.Zones, made, model.Change{Name: &name})
+		_, err := model.Patch(tx, model.Zones, made, map[string]json.RawMessage{"name": json.RawMessage(`"other"`)})
 		return err
 	}); err != nil {
 		t.Fatal(err)

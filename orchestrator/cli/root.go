@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // Exit codes.
@@ -67,16 +68,16 @@ before its SLUICE_ variable, and that before the configuration file, see
   sluice vm-instance start web
   sluice l3-network list --filter name~=guest -o json`,
 		Version: version, SilenceUsage: true, SilenceErrors: true,
-		Args: func(_ *cobra.Command, args []string) error {
+		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usagef("%q is neither a noun nor a command; see `sluice --help`", args[0])
+				return usagef("%q is neither a noun nor a command%s; see `sluice --help`", args[0], didYouMean(args[0], verbsOf(cmd)))
 			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usagef("%s: %w; see `%s --help`", cmd.CommandPath(), err, cmd.CommandPath())
+		return usagef("%s: %w%s; see `%s --help`", cmd.CommandPath(), err, didYouMeanFlag(cmd, err), cmd.CommandPath())
 	})
 	s.bind(root)
 	root.AddGroup(&cobra.Group{ID: nounGroup, Title: "Nouns:"}, &cobra.Group{ID: commandGroup, Title: "Commands:"})
@@ -108,12 +109,43 @@ func checkArgs(cmd *cobra.Command) {
 			if err == nil || errors.As(err, &usage) {
 				return err
 			}
-			return usagef("%s: %w; usage: %s", c.CommandPath(), err, c.UseLine())
+			return usagef("%s: %s; usage: %s", c.CommandPath(), wrongArgs(c, args, err), c.UseLine())
 		}
 	}
 	for _, sub := range cmd.Commands() {
 		checkArgs(sub)
 	}
+}
+
+// wrongArgs says which argument is missing or too many, in the words of a
+// command's usage; err is cobra's refusal.
+func wrongArgs(c *cobra.Command, args []string, err error) string {
+	var names []string
+	needed := 0
+	for _, name := range strings.Fields(c.Use)[1:] {
+		names = append(names, name)
+		if !strings.HasPrefix(name, "[") {
+			needed = len(names)
+		}
+	}
+	switch {
+	case len(args) < needed:
+		return strings.Join(names[len(args):needed], " ") + " is missing"
+	case len(args) > len(names):
+		return fmt.Sprintf("%q is too much; a name with spaces has to be quoted", args[len(names)])
+	}
+	return err.Error()
+}
+
+// didYouMeanFlag is didYouMean for a flag that a command does not have.
+func didYouMeanFlag(cmd *cobra.Command, err error) string {
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) {
+		return ""
+	}
+	var names []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, "--"+f.Name) })
+	return didYouMean("--"+unknown.GetSpecifiedName(), names)
 }
 
 // usageError is a mistake in the words of a command.

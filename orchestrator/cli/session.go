@@ -109,7 +109,8 @@ func ambiguous(n *noun, name string, found []object) error {
 	for _, o := range found {
 		ids = append(ids, fmt.Sprint(o["uuid"]))
 	}
-	return fmt.Errorf("%d objects of kind %s are named %q: %s; say which by its UUID", len(found), n.name, name, strings.Join(ids, ", "))
+	return fmt.Errorf("%d objects of kind %s are named %q: %s; say which by its UUID, and see what they are with `sluice %s list --filter name=%s -o wide`",
+		len(found), n.name, name, strings.Join(ids, ", "), n.name, name)
 }
 
 func (s *session) find(ctx context.Context, n *noun, name string) ([]object, error) {

@@ -20,19 +20,20 @@ func (s *session) nounCommand(n *noun) *cobra.Command {
 		Example: "  sluice " + n.name + " list",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usagef("%s: %q is no verb of it; say %s", cmd.CommandPath(), args[0], verbsOf(cmd))
+				verbs := verbsOf(cmd)
+				return usagef("%s: %q is no verb of it%s; say %s", cmd.CommandPath(), args[0], didYouMean(args[0], verbs), strings.Join(verbs, ", "))
 			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return usagef("%s: say what to do: %s", cmd.CommandPath(), verbsOf(cmd))
+			return usagef("%s: say what to do: %s", cmd.CommandPath(), strings.Join(verbsOf(cmd), ", "))
 		},
 	}
 	if n.example != "" {
 		cmd.Example = "  sluice " + n.name + " " + n.example
 	}
 	cmd.PersistentFlags().BoolVar(&s.dryRun, "dry-run", false, "of what changes something: check everything, show what would come of it, and do nothing")
-	cmd.AddCommand(s.listCommand(n), s.showCommand(n), s.updateCommand(n), s.deleteCommand(n))
+	cmd.AddCommand(s.listCommand(n), s.showCommand(n), s.updateCommand(n), s.editCommand(n), s.deleteCommand(n))
 	if !n.derived {
 		cmd.AddCommand(s.createCommand(n))
 	}
@@ -43,12 +44,12 @@ func (s *session) nounCommand(n *noun) *cobra.Command {
 	return cmd
 }
 
-func verbsOf(cmd *cobra.Command) string {
+func verbsOf(cmd *cobra.Command) []string {
 	var verbs []string
 	for _, c := range cmd.Commands() {
 		verbs = append(verbs, c.Name())
 	}
-	return strings.Join(verbs, ", ")
+	return verbs
 }
 
 func (s *session) listCommand(n *noun) *cobra.Command {

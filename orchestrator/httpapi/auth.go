@@ -82,5 +82,5 @@ func (a *API) identifyCaller(ctx context.Context, header string) (*Caller, error
 }
 
 func unauthorized() *v1.Error {
-	return v1.Errorf(http.StatusUnauthorized, "unauthorized", "send a valid token as Authorization: Bearer ..., or use the unix socket as root")
+	return v1.Errorf(http.StatusUnauthorized, "unauthorized", "the token is missing, wrong, expired or revoked: send a valid one as Authorization: Bearer ... (sluice: --token-file), or use the unix socket as root")
 }

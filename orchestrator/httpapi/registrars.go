@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -53,8 +54,8 @@ func GetWaiting[T any, P model.Resources[T]](a *API, wait func(ctx context.Conte
 
 // Patch registers the merge patch of a kind.
 func Patch[T any, P model.Resources[T]](a *API) {
-	Change[T, P](a, "patch-"+kindOf[T, P]().Noun(), http.MethodPatch, pathOf[T, P]("/{uuid}"), "Change name, description or state",
-		func(tx *model.Tx, in *CallWith[model.Change]) error {
+	Change[T, P](a, "patch-"+kindOf[T, P]().Noun(), http.MethodPatch, pathOf[T, P]("/{uuid}"), "Change "+strings.Join(model.Changeable(kindOf[T, P]()), ", "),
+		func(tx *model.Tx, in *CallWith[mergePatch[T, P]]) error {
 			_, err := model.Patch(tx, kindOf[T, P](), in.UUID, in.Body)
 			return err
 		})

@@ -124,8 +124,8 @@ func checkAttachRule(v *View, f *v1.PortForwardingRule, nic *v1.VMNic) error {
 	if err := checkMapping(v, Get[v1.VIP](v, f.VIPUUID), nic, v1.PortForwarding); err != nil {
 		return err
 	}
-	if e := First[v1.EIP](v, EIPsOfNic, nic.UUID); e != nil && f.AllowedCIDR.IsValid() {
-		return v1.Refused("nic-has-eip", "the nic has EIP %q, which lets everybody in, so allowedCidr %s would not hold; detach the EIP, or leave allowedCidr out", e.Name, f.AllowedCIDR).On(e.UUID, nic.UUID)
+	if err := checkNicWithoutEIP(v, f, nic.UUID); err != nil {
+		return err
 	}
 	for other := range Related[v1.PortForwardingRule](v, ForwardingsOfNic, nic.UUID) {
 		if other.VIPUUID != f.VIPUUID {
@@ -136,6 +136,18 @@ func checkAttachRule(v *View, f *v1.PortForwardingRule, nic *v1.VMNic) error {
 		if served := Get[v1.VMNic](v, other.VMNicUUID); served != nil && served.L3NetworkUUID != nic.L3NetworkUUID {
 			return v1.Refused("vip-on-other-router", "VIP %s serves rule %q of L3 network %s, and an address is on one router only; use another VIP", f.VIPIP, other.Name, served.L3NetworkUUID).On(other.UUID, f.VIPUUID)
 		}
+	}
+	return nil
+}
+
+// checkNicWithoutEIP refuses a rule that lets some in only on a nic that an EIP
+// opens to all; no nic is fine.
+func checkNicWithoutEIP(v *View, f *v1.PortForwardingRule, nic string) error {
+	if nic == "" || !f.AllowedCIDR.IsValid() {
+		return nil
+	}
+	if e := First[v1.EIP](v, EIPsOfNic, nic); e != nil {
+		return v1.Refused("nic-has-eip", "the nic has EIP %q, which lets everybody in, so allowedCidr %s would not hold; detach the EIP, or leave allowedCidr out", e.Name, f.AllowedCIDR).On(e.UUID, nic)
 	}
 	return nil
 }

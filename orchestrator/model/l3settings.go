@@ -160,15 +160,19 @@ func checkMTU(v *View, mtu int, l2 *v1.L2Network) error {
 // (address-in-use).
 func SetReservedRanges(tx *Tx, uuid string, reserved []v1.AddressRange) (*v1.L3Network, error) {
 	return changeL3(tx, uuid, func(l3 *v1.L3Network) error {
-		subnet, _ := SubnetOf(tx.View, uuid)
-		for _, r := range reserved {
-			if err := checkReserved(tx.View, l3, subnet, r); err != nil {
-				return err
-			}
-		}
 		l3.ReservedRanges = slices.Clone(reserved)
-		return nil
+		return checkReservedRanges(tx.View, l3)
 	})
+}
+
+func checkReservedRanges(v *View, l3 *v1.L3Network) error {
+	subnet, _ := SubnetOf(v, l3.UUID)
+	for _, r := range l3.ReservedRanges {
+		if err := checkReserved(v, l3, subnet, r); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func checkReserved(v *View, l3 *v1.L3Network, subnet Subnet, r v1.AddressRange) error {

@@ -1,91 +1,128 @@
 package model
 
 import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
 	"reflect"
+	"slices"
+	"strings"
 
 	v1 "github.com/sluice-nfv/sluice/api/v1"
 )
 
-// Change is what may be changed of any resource; nil leaves a field alone.
-type Change struct {
-	Name        *string `json:"name,omitempty"`
-	Description *string `json:"description,omitempty"`
-	// State is the owner's word, for kinds that have one he may set.
-	State *string `json:"state,omitempty" enum:"Enabled,Disabled,Maintenance"`
-}
-
-// Patch changes name, description or state. A state on a kind without one, or
-// another word than the kind knows, is invalid-value.
-func Patch(tx *Tx, kind Kind, uuid string, change Change) (v1.Resource, error) {
-	r := tx.Any(kind, uuid)
-	if r == nil {
+// Patch changes a resource by a JSON merge patch (RFC 7396): a field that is
+// left out stays, null takes an optional one away, objects are merged. It is
+// taken whole or not at all. Codes: unknown-field, field-immutable,
+// field-required, invalid-value, and those of the rules that create has for
+// the fields.
+func Patch(tx *Tx, kind Kind, uuid string, patch map[string]json.RawMessage) (v1.Resource, error) {
+	before := tx.Any(kind, uuid)
+	if before == nil {
 		return nil, v1.NotFound(kind.Noun(), uuid)
 	}
-	c := copyOf(kind, r)
-	m := c.GetMeta()
-	if change.Name != nil {
-		m.Name = *change.Name
-	}
-	if change.Description != nil {
-		m.Description = *change.Description
-	}
-	if err := v1.ValidateName(m.Name); err != nil {
-		return nil, err
-	}
-	if err := v1.ValidateDescription(m.Description); err != nil {
-		return nil, err
-	}
-	if change.State != nil {
-		if err := setState(kind, c, *change.State); err != nil {
-			return nil, err
+	after := copyOf(kind, before)
+	fields := jsonFields(reflect.ValueOf(after).Elem())
+	for _, name := range slices.Sorted(maps.Keys(patch)) {
+		if err := mergeField(kind, fields, name, patch[name]); err != nil {
+			return nil, err.On(uuid)
 		}
 	}
-	if reflect.DeepEqual(c, r) {
-		return r, nil
+	if reflect.DeepEqual(before, after) {
+		return before, nil
 	}
-	tx.Save(c)
-	return c, nil
+	return after, tx.atomic(func() error {
+		if err := checkChange(tx, kind, before, after); err != nil {
+			return err
+		}
+		tx.Save(after)
+		return nil
+	})
 }
 
-func setState(kind Kind, c v1.Resource, state string) error {
-	allowed := []string{v1.Enabled, v1.Disabled}
-	field := statePointer(c)
-	if field == nil {
-		return v1.Invalid("invalid-value", "the state of a %s is not set by a change; use its actions", kind.Noun())
+// jsonFields are a struct's fields by their JSON names, embedded ones too.
+func jsonFields(v reflect.Value) map[string]reflect.Value {
+	fields := map[string]reflect.Value{}
+	for _, f := range reflect.VisibleFields(v.Type()) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if f.IsExported() && !f.Anonymous && name != "" && name != "-" {
+			fields[name] = v.FieldByIndex(f.Index)
+		}
 	}
-	if kind == Hosts {
-		allowed = append(allowed, v1.Maintenance)
-	}
-	if _, err := oneOf("state", state, "", allowed...); err != nil {
-		return err
-	}
-	*field = state
-	return nil
+	return fields
 }
 
-// statePointer is where the owner's Enabled or Disabled is kept, or nil.
-func statePointer(r v1.Resource) *string {
-	switch r := r.(type) {
-	case *v1.Zone:
-		return &r.State
-	case *v1.Cluster:
-		return &r.State
-	case *v1.Host:
-		return &r.State
-	case *v1.L3Network:
-		return &r.State
-	case *v1.Image:
-		return &r.State
-	case *v1.VirtualRouterOffering:
-		return &r.State
-	case *v1.VIP:
-		return &r.State
-	case *v1.EIP:
-		return &r.State
-	case *v1.PortForwardingRule:
-		return &r.State
+func mergeField(kind Kind, fields map[string]reflect.Value, name string, patch json.RawMessage) *v1.Error {
+	field, known := fields[name]
+	if !known {
+		return v1.Invalid("unknown-field", "a %s has no field %q; those that change are %s", kind.Noun(), name, strings.Join(Changeable(kind), ", "))
 	}
-	return nil
+	if !slices.Contains(Changeable(kind), name) {
+		return v1.Refused("field-immutable", "%s of a %s is not changed: %s", name, kind.Noun(), whyImmutable(kind, name))
+	}
+	if string(patch) == "null" {
+		if !Optional(name) {
+			return v1.Invalid("field-required", "%s of a %s cannot be taken away; give it another value", name, kind.Noun())
+		}
+		field.SetZero()
+		if field.Kind() == reflect.Slice { // shown as [] when empty
+			field.Set(reflect.MakeSlice(field.Type(), 0, 0))
+		}
+		return nil
+	}
+	merged, err := merge(field.Interface(), patch)
+	if err == nil {
+		fresh := reflect.New(field.Type())
+		dec := json.NewDecoder(bytes.NewReader(merged))
+		dec.DisallowUnknownFields()
+		if err = dec.Decode(fresh.Interface()); err == nil {
+			field.Set(fresh.Elem())
+			return nil
+		}
+	}
+	return v1.Invalid("invalid-value", "%s of a %s: %v", name, kind.Noun(), err)
+}
+
+// merge is RFC 7396's MergePatch on a value and a patch that is not null.
+func merge(have any, patch json.RawMessage) (json.RawMessage, error) {
+	var change, target any
+	if err := unmarshalNumbers(patch, &change); err != nil {
+		return nil, err
+	}
+	b, err := json.Marshal(have)
+	if err != nil {
+		return nil, fmt.Errorf("encode what is there: %w", err)
+	}
+	if err := unmarshalNumbers(b, &target); err != nil {
+		return nil, err
+	}
+	return json.Marshal(mergeAny(target, change))
+}
+
+func mergeAny(target, patch any) any {
+	change, ok := patch.(map[string]any)
+	if !ok {
+		return patch
+	}
+	object, ok := target.(map[string]any)
+	if !ok {
+		object = map[string]any{}
+	}
+	for key, value := range change {
+		if value == nil {
+			delete(object, key)
+		} else {
+			object[key] = mergeAny(object[key], value)
+		}
+	}
+	return object
+}
+
+func unmarshalNumbers(b []byte, v any) error {
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.UseNumber()
+	return dec.Decode(v)
 }
 
 // copyOf is Copy for a resource whose type is not known here.

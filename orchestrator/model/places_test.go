@@ -48,16 +48,6 @@ func TestPlacesRefused(t *testing.T) {
 			_, err := CreateImage(w.tx, &v1.Image{Meta: v1.Meta{Name: "i"}, Source: "/i"})
 			return err
 		}},
-		{"patch state of a router", "invalid-value", func(w *world) error {
-			state := v1.Disabled
-			_, err := Patch(w.tx, VMs, w.addVMClean("vm").UUID, Change{State: &state})
-			return err
-		}},
-		{"patch name", "invalid-name", func(w *world) error {
-			name := " x"
-			_, err := Patch(w.tx, Zones, w.zone, Change{Name: &name})
-			return err
-		}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

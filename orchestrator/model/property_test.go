@@ -258,14 +258,24 @@ var steps = map[string]func(w *walk) error{
 	"set state": func(w *walk) error {
 		kind := rapid.SampledFrom([]Kind{L3Networks, VIPs, VIPs, EIPs, PortForwardings, Offerings}).Draw(w.r, "kind")
 		state := w.pick("state", v1.Enabled, v1.Enabled, v1.Disabled)
-		_, err := Patch(w.tx, kind, w.some(kind), Change{State: &state})
-		return err
+		return w.patch(kind, w.some(kind), `{"state":"`+state+`"}`)
 	},
 	"host state": rarely(func(w *walk) error {
 		state := w.pick("state", v1.Enabled, v1.Disabled, v1.Maintenance)
-		_, err := Patch(w.tx, Hosts, w.some(Hosts), Change{State: &state})
-		return err
+		return w.patch(Hosts, w.some(Hosts), `{"state":"`+state+`"}`)
 	}),
+	"change": func(w *walk) error {
+		c := rapid.SampledFrom([]struct {
+			kind  Kind
+			patch string
+		}{
+			{VMs, `{"hostname":"other"}`}, {VMs, `{"hostname":null}`}, {Nics, `{"isDefault":true}`}, {Nics, `{"dhcpOptions":{"66":"61"}}`},
+			{Nics, `{"dhcpOptions":{"66":null}}`}, {PortForwardings, `{"allowedCidr":"192.0.2.0/24"}`}, {PortForwardings, `{"allowedCidr":null}`},
+			{L3Networks, `{"dnsDomain":"example.org","mtu":1400,"hostRoutes":[{"prefix":"198.51.100.0/24","nexthop":"192.168.10.9"}]}`},
+			{Offerings, `{"cpuNum":2,"memorySize":256}`}, {Offerings, `{"isDefault":true}`},
+		}).Draw(w.r, "change")
+		return w.patch(c.kind, w.some(c.kind), c.patch)
+	},
 	"set dns": func(w *walk) error {
 		_, err := SetDNS(w.tx, w.some(L3Networks), []netip.Addr{ip(w.pick("dns", "9.9.9.9", "192.168.10.1"))})
 		return err

@@ -167,9 +167,7 @@ func TestEnsureRouterRefused(t *testing.T) {
 
 func (w *world) disable(kind Kind, uuid string) {
 	w.t.Helper()
-	state := v1.Disabled
-	r, err := Patch(w.tx, kind, uuid, Change{State: &state})
-	must(w, r, err)
+	w.ok(w.patch(kind, uuid, `{"state":"Disabled"}`))
 }
 
 func TestStartVMRefusedStaysStopped(t *testing.T) {
