@@ -2,8 +2,11 @@
 // that is generated from the Go types. A change is a rule of package model run
 // by the store; what needs the world outside goes through Effects. The only
 // engine is served on a unix socket, where the kernel says who calls, and over
-// HTTPS with bearer tokens. Every answer that is no success is a problem
-// document made by one mapper.
+// HTTPS with bearer tokens. A token has a role, of which one table says what calls
+// it may make, and may be confined to an account, which sees what it owns and what
+// is shared with it; all else is to it as if it did not exist. Of a token only the
+// hash of its secret is kept, and it makes none that may do more. Every answer
+// that is no success is a problem document made by one mapper.
 package httpapi
 
 import (

@@ -2,11 +2,15 @@ package httpapi
 
 import (
 	"context"
+	"net/http"
 	"time"
 )
 
 // At makes it another time for what expires.
 func (a *API) At(now time.Time) { a.now = func() time.Time { return now } }
+
+// Server is what Serve serves with.
+func (a *API) Server(ctx context.Context) *http.Server { return a.server(ctx) }
 
 // SetAnswerPatience is how long a call waits for another with its key.
 func (a *API) SetAnswerPatience(d time.Duration) { a.answerPatience = d }

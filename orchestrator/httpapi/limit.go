@@ -14,15 +14,15 @@ import (
 
 // Rate is how many requests a token may make.
 type Rate struct {
-	// PerSecond in the long run; 0: DefaultRate, negative: without limit.
+	// PerSecond in the long run; 0: DefaultRate's, negative: without limit.
 	PerSecond float64
-	// Burst at once.
+	// Burst at once; 0: those of two seconds, and at least one.
 	Burst int
 }
 
 // DefaultRate is far above what people and their scripts need, and below what
 // keeps an orchestrator busy.
-var DefaultRate = Rate{PerSecond: 1000, Burst: 2000}
+var DefaultRate = Rate{PerSecond: 1000}
 
 // limiters are a token bucket for each bearer token. Root on the unix socket,
 // who could stop the process just as well, has none.
@@ -35,8 +35,11 @@ type limiters struct {
 }
 
 func newLimiters(r Rate) *limiters {
-	if r == (Rate{}) {
-		r = DefaultRate
+	if r.PerSecond == 0 {
+		r.PerSecond = DefaultRate.PerSecond
+	}
+	if r.Burst == 0 {
+		r.Burst = max(1, int(2*r.PerSecond))
 	}
 	return &limiters{rate: r, buckets: map[string]*rate.Limiter{}}
 }

@@ -45,14 +45,7 @@ func (a *API) Serve(ctx context.Context, where Listen) error {
 }
 
 func (a *API) serveOn(ctx context.Context, listeners []net.Listener) error {
-	s := &http.Server{
-		Handler:           a.Handler(),
-		ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout,
-		WriteTimeout: maxWait + readTimeout, MaxHeaderBytes: maxHeader,
-		ErrorLog:    slog.NewLogLogger(a.log.Handler(), slog.LevelDebug), // clients that break off
-		BaseContext: func(net.Listener) context.Context { return ctx },
-		ConnContext: withPeer,
-	}
+	s := a.server(ctx)
 	a.follow() // so that clients can resume what came before the first of them
 	g, gone := errgroup.WithContext(ctx)
 	g.Go(func() error { a.forgetAnswers(gone); return nil })
@@ -74,6 +67,17 @@ func (a *API) serveOn(ctx context.Context, listeners []net.Listener) error {
 		return nil
 	})
 	return g.Wait()
+}
+
+func (a *API) server(ctx context.Context) *http.Server {
+	return &http.Server{
+		Handler:           a.Handler(),
+		ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout,
+		WriteTimeout: maxWait + readTimeout, MaxHeaderBytes: maxHeader,
+		ErrorLog:    slog.NewLogLogger(a.log.Handler(), slog.LevelDebug), // clients that break off
+		BaseContext: func(net.Listener) context.Context { return ctx },
+		ConnContext: withPeer,
+	}
 }
 
 func listen(where Listen) (listeners []net.Listener, err error) {

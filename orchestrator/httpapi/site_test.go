@@ -165,14 +165,18 @@ type site struct {
 }
 
 func newSite(t testing.TB) *site {
-	s := &site{t: t, store: store.NewMemory(catalog)}
+	return newSiteOn(t, store.NewMemory(catalog), httpapi.Config{Log: slog.New(slog.DiscardHandler), Rate: httpapi.Rate{PerSecond: -1}})
+}
+
+// newSiteOn is a site with a store, log and rate of its own; the store is closed
+// with the test.
+func newSiteOn(t testing.TB, db *store.Store, c httpapi.Config) *site {
+	s := &site{t: t, store: db, world: &world{store: db}}
 	t.Cleanup(func() { s.store.Close() })
-	s.world = &world{store: s.store}
-	s.api = httpapi.New(httpapi.Config{
-		Store: s.store, Effects: s.world, Version: "test", Log: slog.New(slog.DiscardHandler), Rate: httpapi.Rate{PerSecond: -1},
-		Planners: []plan.Service{dhcp.Service{}, dns.Service{}, snat.Service{}, eip.Service{}, portforwarding.Service{}},
-		Services: []func(*httpapi.API){dhcp.Routes, dns.Routes, eip.Routes, portforwarding.Routes},
-	})
+	c.Store, c.Effects, c.Version = db, s.world, "test"
+	c.Planners = []plan.Service{dhcp.Service{}, dns.Service{}, snat.Service{}, eip.Service{}, portforwarding.Service{}}
+	c.Services = []func(*httpapi.API){dhcp.Routes, dns.Routes, eip.Routes, portforwarding.Routes}
+	s.api = httpapi.New(c)
 	var err error
 	if s.token, err = httpapi.CreateToken(t.Context(), s.store.Private(), v1.Token{Name: "admin", Role: v1.RoleAdmin}); err != nil {
 		t.Fatal(err)

@@ -70,7 +70,7 @@ func (a *API) newToken(ctx context.Context, caller *Caller, req *v1.CreateToken)
 	t := &token{Token: v1.Token{
 		UUID: model.NewUUID(), Name: req.Name, Role: req.Role, AccountUUID: req.AccountUUID, Scope: req.Scope, CreateDate: now, CreatedBy: caller.ID,
 	}}
-	if caller.Account != "" && t.AccountUUID == "" {
+	if t.AccountUUID == "" && t.confined() {
 		t.AccountUUID = caller.Account
 	}
 	if req.ExpiresIn != "" {
@@ -92,13 +92,12 @@ func (a *API) newToken(ctx context.Context, caller *Caller, req *v1.CreateToken)
 
 // setAccount holds role and account of a new token against each other.
 func (a *API) setAccount(ctx context.Context, t *token) error {
-	confined := t.Role == v1.RoleAccount || t.Role == v1.RoleReadOnly
 	switch {
 	case t.AccountUUID == "" && t.Role != v1.RoleAccount:
 		return nil
 	case t.AccountUUID == "":
 		return v1.Invalid("missing-account", "a token of role %s is for one account; give accountUuid", t.Role)
-	case !confined:
+	case !t.confined():
 		return v1.Invalid("role-has-no-account", "a token of role %s is for the whole site; leave accountUuid out", t.Role)
 	case t.AccountUUID == v1.AdminAccountUUID:
 		return v1.Invalid("role-has-no-account", "the admin's account is not one to be confined to; use role %s with a scope", v1.RoleOperator)
@@ -122,7 +121,7 @@ func (c *Caller) coversRole(t *token) bool {
 	if c.Role == v1.RoleAdmin {
 		return true
 	}
-	return c.Role == v1.RoleAccount && t.AccountUUID == c.Account && (t.Role == v1.RoleAccount || t.Role == v1.RoleReadOnly)
+	return c.Role == v1.RoleAccount && t.AccountUUID == c.Account && t.confined()
 }
 
 func (c *Caller) coversScope(scope []string) bool {

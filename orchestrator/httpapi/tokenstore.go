@@ -43,6 +43,9 @@ type token struct {
 
 func (t *token) expired(now time.Time) bool { return !t.Expires.IsZero() && !now.Before(t.Expires) }
 
+// confined reports whether its role is one that an account can have.
+func (t *token) confined() bool { return t.Role == v1.RoleAccount || t.Role == v1.RoleReadOnly }
+
 // lives is false once the token's account is deleted.
 func (t *token) lives(v *model.View) bool {
 	if t.AccountUUID == "" {
