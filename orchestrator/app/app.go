@@ -71,8 +71,10 @@ type Config struct {
 	Instance string
 	// BootTimeout is how long a router may take to answer first.
 	BootTimeout time.Duration
-	Version     string
-	Log         *slog.Logger
+	// RequestsPerSecond is how many a token may make; 0: any number.
+	RequestsPerSecond float64
+	Version           string
+	Log               *slog.Logger
 }
 
 // Run serves until the context ends.
@@ -104,13 +106,20 @@ func Run(ctx context.Context, c Config) error {
 	})
 	r.Start()
 	defer r.Close()
-	api := httpapi.New(httpapi.Config{Store: s, Effects: r, Services: routes, Planners: services, Version: c.Version, Log: c.Log})
+	api := httpapi.New(httpapi.Config{Store: s, Effects: r, Services: routes, Planners: services, Version: c.Version, Rate: rate(c), Log: c.Log})
 	where, err := listen(c, authority)
 	if err != nil {
 		return err
 	}
 	c.Log.Info("serving", "socket", c.Socket, "listen", c.Listen, "data", c.DataDir)
 	return api.Serve(ctx, where)
+}
+
+func rate(c Config) httpapi.Rate {
+	if c.RequestsPerSecond == 0 {
+		return httpapi.Rate{PerSecond: -1}
+	}
+	return httpapi.Rate{PerSecond: c.RequestsPerSecond}
 }
 
 func open(ctx context.Context, c Config) (*store.Store, error) {

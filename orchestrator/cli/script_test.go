@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -131,7 +132,7 @@ func (s *script) answers(ctx context.Context) (err error) {
 // sluice runs the command line. Files are those of the script's folder.
 func (s *script) sluice(ts *testscript.TestScript, want int, args []string) {
 	for i := range len(args) - 1 {
-		if args[i] == "-f" && args[i+1] != "-" {
+		if slices.Contains([]string{"-f", "--secret-file", "--token-file"}, args[i]) && args[i+1] != "-" {
 			args[i+1] = ts.MkAbs(args[i+1])
 		}
 	}

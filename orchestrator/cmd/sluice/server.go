@@ -10,8 +10,12 @@ import (
 
 	"github.com/sluice-nfv/sluice/orchestrator/app"
 	"github.com/sluice-nfv/sluice/orchestrator/cli"
+	"github.com/sluice-nfv/sluice/orchestrator/httpapi"
 	"github.com/sluice-nfv/sluice/orchestrator/store"
 )
+
+// maxRate is more requests a second than any server answers.
+const maxRate = 1e6
 
 // serverCommand reads the configuration for run.
 func serverCommand(run func(context.Context, app.Config) error) *cobra.Command {
@@ -38,6 +42,9 @@ before the file; ` + "`sluice config show`" + ` tells which it was.`,
 			if err := l.UnmarshalText([]byte(level)); err != nil {
 				return cli.Usagef("--log-level %q: want debug, info, warn or error", level)
 			}
+			if !(c.RequestsPerSecond >= 0 && c.RequestsPerSecond <= maxRate) { // NaN is neither
+				return cli.Usagef("--requests-per-second %g: want 0, for any number, to %g", c.RequestsPerSecond, maxRate)
+			}
 			c.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: l}))
 			c.Version = version
 			return run(cmd.Context(), c)
@@ -51,6 +58,7 @@ before the file; ` + "`sluice config show`" + ` tells which it was.`,
 	f.StringVar(&c.Listen, "listen", ":8743", "HTTPS address; empty: none")
 	f.StringVar(&c.Instance, "instance", "sluice", "keeps several servers on one libvirt apart")
 	f.DurationVar(&c.BootTimeout, "boot-timeout", 90*time.Second, "how long a router may take from its start to its first answer")
+	f.Float64Var(&c.RequestsPerSecond, "requests-per-second", httpapi.DefaultRate.PerSecond, "how many requests a token may make; twice as many at once; 0: any number")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	cli.Configurable(f)
 	return cmd

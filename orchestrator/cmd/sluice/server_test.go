@@ -30,7 +30,7 @@ func configured(t *testing.T, args ...string) (c *app.Config, code int, words st
 
 func TestServerIsConfiguredByFlagsThenEnvironmentThenFileThenDefaults(t *testing.T) {
 	c, code, words := configured(t)
-	if code != 0 || c.DataDir != "/var/lib/sluice" || c.Socket != "/run/sluice/sluice.sock" || c.Listen != ":8743" || len(c.Etcd) != 0 || c.BootTimeout != 90*time.Second {
+	if code != 0 || c.DataDir != "/var/lib/sluice" || c.Socket != "/run/sluice/sluice.sock" || c.Listen != ":8743" || len(c.Etcd) != 0 || c.BootTimeout != 90*time.Second || c.RequestsPerSecond != 1000 {
 		t.Fatalf("defaults: %d %+v %s", code, c, words)
 	}
 	t.Setenv("SLUICE_DATA_DIR", "/env")
@@ -41,7 +41,7 @@ func TestServerIsConfiguredByFlagsThenEnvironmentThenFileThenDefaults(t *testing
 	t.Setenv("SLUICE_LOG_LEVEL", "debug")
 	t.Setenv("SLUICE_SERVER", "https://elsewhere") // the client's, nothing to the server
 	file := filepath.Join(t.TempDir(), "sluice.yaml")
-	if err := os.WriteFile(file, []byte("data-dir: /file\nsocket: /file.sock\ninstance: filed\netcd: [https://c:1]\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("data-dir: /file\nsocket: /file.sock\ninstance: filed\netcd: [https://c:1]\nrequests-per-second: 2.5\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("SLUICE_CONFIG", file)
@@ -55,7 +55,7 @@ func TestServerIsConfiguredByFlagsThenEnvironmentThenFileThenDefaults(t *testing
 	if c.Socket != "/env.sock" || c.Listen != "" || !slices.Equal(c.Etcd, []string{"https://a:1", "https://b:1"}) || !c.Log.Enabled(t.Context(), slog.LevelDebug) {
 		t.Errorf("the environment does not come second: %+v", c)
 	}
-	if c.Instance != "filed" {
+	if c.Instance != "filed" || c.RequestsPerSecond != 2.5 {
 		t.Errorf("the file does not come third: %+v", c)
 	}
 	if c.Version != version {
@@ -67,6 +67,16 @@ func TestServerRefusesWhatItCannotRead(t *testing.T) {
 	t.Run("a flag", func(t *testing.T) {
 		if c, code, words := configured(t, "--boot-timeout", "soon"); c != nil || code != 2 || !strings.Contains(words, "boot-timeout") {
 			t.Error(c, code, words)
+		}
+	})
+	t.Run("a rate", func(t *testing.T) {
+		for _, rate := range []string{"-1", "NaN", "+Inf", "1e7", "many"} {
+			if c, code, words := configured(t, "--requests-per-second="+rate); c != nil || code != 2 || !strings.Contains(words, "requests-per-second") {
+				t.Error(c, code, words)
+			}
+		}
+		if c, code, words := configured(t, "--requests-per-second", "0"); code != 0 || c.RequestsPerSecond != 0 {
+			t.Error("without limit:", code, words)
 		}
 	})
 	t.Run("a level", func(t *testing.T) {
