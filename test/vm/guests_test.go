@@ -54,6 +54,7 @@ func (s *site) becomes(vm, state string) (got v1.VMInstance) {
 		if time.Now().After(end) {
 			s.Fatalf("VM is %s, want %s: %+v", got.State, state, got.Conditions)
 		}
+		got = v1.VMInstance{} // or fields that are left out keep what they were
 		s.check(s.API.Do(s.Context(), http.MethodGet, "/v1/vm-instances/"+vm, nil, &got))
 	}
 	return got
