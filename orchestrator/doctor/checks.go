@@ -58,7 +58,7 @@ func store(f *Facts) []Finding {
 		wrong = append(wrong, fail("the server cannot follow etcd: "+f.Server.Behind, "sluice server --help")...)
 	}
 	if d.DBSize > dbQuota*8/10 {
-		wrong = append(wrong, fail(fmt.Sprintf("etcd holds %s of the %s after which it takes no writes", size(d.DBSize), size(dbQuota)), "etcdutl defrag --data-dir "+d.Dir+"/etcd/etcd")...)
+		wrong = append(wrong, fail(fmt.Sprintf("etcd holds %s, and by default it takes no writes after %s; the server makes room when it starts, and takes more with a larger quota", size(d.DBSize), size(dbQuota)), "sluice server --etcd-quota 8589934592")...)
 	}
 	times := fmt.Sprintf("a write reaches the disk of %s in %s, at worst in %s", d.what(), short(d.FsyncMedian), short(d.FsyncWorst))
 	const fix = "findmnt --target "
