@@ -37,6 +37,19 @@ func (w *world) attack(kind string, packets int) *exec.Cmd {
 	return w.background(cmd)
 }
 
+// openFrames opens a socket for whole IPv4 frames on the guest's nic.
+func openFrames() (*packet.Conn, error) {
+	ifi, err := net.InterfaceByName("eth0")
+	if err != nil {
+		return nil, err
+	}
+	conn, err := packet.Listen(ifi, packet.Raw, 0x0800, nil)
+	if err != nil {
+		return nil, fmt.Errorf("open packet socket: %w", err)
+	}
+	return conn, nil
+}
+
 // flood is the hostile guest's side, in its own process.
 func flood(order string) error {
 	kind, count, _ := strings.Cut(order, " ")
@@ -44,13 +57,9 @@ func flood(order string) error {
 	if err != nil {
 		return err
 	}
-	ifi, err := net.InterfaceByName("eth0")
+	conn, err := openFrames()
 	if err != nil {
 		return err
-	}
-	conn, err := packet.Listen(ifi, packet.Raw, 0x0800, nil)
-	if err != nil {
-		return fmt.Errorf("open packet socket: %w", err)
 	}
 	defer conn.Close()
 	next, rate := starve, float64(floodRate)

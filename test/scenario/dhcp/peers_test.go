@@ -273,13 +273,9 @@ func askAll(patience string) error {
 	if err != nil {
 		return err
 	}
-	ifi, err := net.InterfaceByName("eth0")
+	conn, err := openFrames()
 	if err != nil {
 		return err
-	}
-	conn, err := packet.Listen(ifi, packet.Raw, 0x0800, nil)
-	if err != nil {
-		return fmt.Errorf("open packet socket: %w", err)
 	}
 	defer conn.Close()
 	sent := make(chan error, 1)
