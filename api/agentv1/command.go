@@ -33,6 +33,8 @@ const (
 const (
 	CodeOlderGeneration    = "older-generation"
 	CodeConflictingContent = "conflicting-content"
+	// CodeOtherBase: a change starts from a content that is not the accepted one.
+	CodeOtherBase          = "other-base"
 	CodeLowerFence         = "lower-fence"
 	CodeWrongRouter        = "wrong-router"
 	CodeInvalidSpec        = "invalid-spec"

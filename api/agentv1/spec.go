@@ -4,12 +4,7 @@
 // only: fields are never renamed or given another meaning.
 package agentv1
 
-import (
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
-	"net/netip"
-)
+import "net/netip"
 
 // SpecVersion is the version of the RouterSpec layout. An agent refuses a spec
 // with a higher one, because mandatory parts may be unknown to it.
@@ -97,15 +92,4 @@ func (c Content) Interface(mac string) (Interface, bool) {
 		}
 	}
 	return Interface{}, false
-}
-
-// Hash is the hex SHA-256 of the content's canonical JSON. Two contents have
-// the same hash exactly if they ask for the same router: planners sort lists.
-func (c Content) Hash() string {
-	b, err := json.Marshal(c)
-	if err != nil { // plain data: cannot fail
-		panic("agentv1: marshal content: " + err.Error())
-	}
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:])
 }

@@ -2,8 +2,6 @@ package agent
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -27,7 +25,7 @@ type Incoming struct {
 func Decode(raw []byte) (Incoming, error) {
 	in := Incoming{Raw: raw}
 	if err := decodeStrict(raw, &in.Spec); err == nil {
-		in.ContentHash = contentHash(raw, in.Spec)
+		in.ContentHash = in.Spec.Content.Hash()
 		return in, nil
 	}
 	in.Spec = agentv1.RouterSpec{} // whatever the first pass left
@@ -43,19 +41,6 @@ func Decode(raw []byte) (Incoming, error) {
 	return in, nil
 }
 
-// contentHash is the hash of a content that came without unknown fields. Most
-// senders' content is canonical and the last field: then its bytes have the
-// hash that it says, and need not be made anew.
-func contentHash(raw []byte, s agentv1.RouterSpec) string {
-	_, content, _ := bytes.Cut(raw, []byte(`"content":`))
-	content = bytes.TrimSuffix(bytes.TrimSpace(content), []byte("}"))
-	sum := sha256.Sum256(content)
-	if as := hex.EncodeToString(sum[:]); as == s.Hash {
-		return as
-	}
-	return s.Content.Hash()
-}
-
 // decodeStrict is the usual case in one pass: nothing unknown, nothing after.
 func decodeStrict(raw []byte, into *agentv1.RouterSpec) error {
 	dec := json.NewDecoder(bytes.NewReader(raw))
@@ -69,9 +54,9 @@ func decodeStrict(raw []byte, into *agentv1.RouterSpec) error {
 	return nil
 }
 
-// hashAsSent hashes the content's own bytes. A newer sender's hash covers
+// hashAsSent is the hash by the bytes that came. A newer sender's hash covers
 // fields that Content.Hash here would drop, so it can only be checked against
-// what was sent; canonical JSON is json.Marshal's, which is compact.
+// what was sent.
 func hashAsSent(raw []byte) (string, error) {
 	var outer struct {
 		Content json.RawMessage `json:"content"`
@@ -79,10 +64,6 @@ func hashAsSent(raw []byte) (string, error) {
 	if err := json.Unmarshal(raw, &outer); err != nil {
 		return "", err
 	}
-	var compact bytes.Buffer
-	if err := json.Compact(&compact, outer.Content); err != nil {
-		return "", err
-	}
-	sum := sha256.Sum256(compact.Bytes())
-	return hex.EncodeToString(sum[:]), nil
+	d, err := agentv1.DigestJSON(outer.Content)
+	return d.String(), err
 }
