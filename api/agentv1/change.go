@@ -159,21 +159,7 @@ func comparePortForwardings(a, b PortForwarding) int { return cmp.Compare(a.UUID
 
 func equal[T comparable](a, b T) bool { return a == b }
 
-func equalBindings(a, b DHCPBinding) bool {
-	return a.MAC == b.MAC && a.IP == b.IP && a.Hostname == b.Hostname && a.IsDefault == b.IsDefault && equalOptions(a.Options, b.Options)
-}
-
-func equalOptions(a, b map[uint8]string) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for k, v := range a {
-		if w, ok := b[k]; !ok || v != w {
-			return false
-		}
-	}
-	return true
-}
+func equalBindings(a, b DHCPBinding) bool { return a.Equal(&b) }
 
 // difference walks two sorted lists.
 func difference[T any](was, is []T, order func(a, b T) int, same func(a, b T) bool) (e Edit[T]) {

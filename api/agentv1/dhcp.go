@@ -1,6 +1,10 @@
 package agentv1
 
-import "net/netip"
+import (
+	"maps"
+	"net/netip"
+	"slices"
+)
 
 // DHCPNetwork is the DHCP service of one guest network (RFC 2131). Every
 // binding is fixed: there is no dynamic pool.
@@ -48,4 +52,15 @@ type DHCPBinding struct {
 	// Options are extra options by number, values in hex. They win over ours,
 	// but options 0, 50, 51, 52, 53, 54, 55, 57, 58, 59, 61, 82 and 255 are refused.
 	Options map[uint8]string `json:"options,omitempty"`
+	// Routes are the nic's own host routes: they are told together with the
+	// network's, and win over one of the network's with the same prefix. A
+	// default route among them is this nic's, whether or not IsDefault is set
+	// (RFC 3442).
+	Routes []Route `json:"routes,omitempty"`
+}
+
+// Equal says whether two bindings ask for the same.
+func (b *DHCPBinding) Equal(other *DHCPBinding) bool {
+	return b.MAC == other.MAC && b.IP == other.IP && b.Hostname == other.Hostname && b.IsDefault == other.IsDefault &&
+		maps.Equal(b.Options, other.Options) && slices.Equal(b.Routes, other.Routes)
 }

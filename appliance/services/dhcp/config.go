@@ -97,7 +97,7 @@ func Prepare(prev *Config, n agentv1.DHCPNetwork) (*Config, error) {
 		return nil, err
 	}
 	edit := editTable(prev.bindings)
-	err = walkBindings(prev.source.Bindings, n.Bindings, func(was, is *agentv1.DHCPBinding) error {
+	err = walkBindings(prev.source.Bindings, n.Bindings, samePrepared(prev.source, n), func(was, is *agentv1.DHCPBinding) error {
 		if was != nil {
 			if h, ok := parseMAC(was.MAC); ok {
 				edit.remove(h)
@@ -106,7 +106,7 @@ func Prepare(prev *Config, n agentv1.DHCPNetwork) (*Config, error) {
 		if is == nil {
 			return nil
 		}
-		b, err := prepareBinding(is)
+		b, err := prepareBinding(n, is)
 		if err != nil {
 			return fmt.Errorf("prepare binding %s: %w", is.MAC, err)
 		}
@@ -118,6 +118,15 @@ func Prepare(prev *Config, n agentv1.DHCPNetwork) (*Config, error) {
 	}
 	c.bindings = edit.table
 	return c, nil
+}
+
+// samePrepared says of a binding in two networks whether what was prepared of it
+// is still right: where it has routes, the network's are in there too.
+func samePrepared(old, now agentv1.DHCPNetwork) func(was, is *agentv1.DHCPBinding) bool {
+	sameRoutes := old.Router == now.Router && slices.Equal(old.Routes, now.Routes)
+	return func(was, is *agentv1.DHCPBinding) bool {
+		return was.Equal(is) && (sameRoutes || len(is.Routes) == 0)
+	}
 }
 
 func prepareNetwork(n agentv1.DHCPNetwork) (*Config, error) {
@@ -169,11 +178,9 @@ func networkOptions(n agentv1.DHCPNetwork, isDefault bool) optionTable {
 	if b := broadcastOf(n.Subnet); b.IsValid() {
 		set(optBroadcast, encodeAddrs(optBroadcast, b))
 	}
-	routes := slices.Clone(n.Routes)
 	if isDefault {
 		if n.Router.IsValid() {
 			set(optRouter, encodeAddrs(optRouter, n.Router))
-			routes = withDefault(routes, n)
 		}
 		if len(n.DNS) > 0 {
 			set(optDNS, encodeAddrs(optDNS, n.DNS...))
@@ -182,29 +189,14 @@ func networkOptions(n agentv1.DHCPNetwork, isDefault bool) optionTable {
 			set(optDomain, encode(optDomain, []byte(n.Domain)))
 			set(optSearch, encode(optSearch, searchList(n.Domain)))
 		}
-	} else {
-		routes = slices.DeleteFunc(routes, func(r agentv1.Route) bool { return r.Prefix.Bits() == 0 })
 	}
-	if len(n.Routes) > 0 && len(routes) > 0 {
-		set(optClassless, encode(optClassless, classless(routes)))
-		set(optClasslessMS, encode(optClasslessMS, classless(routes)))
-	}
-	if v := classful(n.Routes); len(v) > 0 {
-		set(optStaticRoutes, encode(optStaticRoutes, v))
+	for _, o := range routeOptions(networkRoutes(n, isDefault)) {
+		set(o.code, o.bytes)
 	}
 	return t
 }
 
-// withDefault adds the default route: a client that gets option 121 ignores
-// option 3 (RFC 3442).
-func withDefault(routes []agentv1.Route, n agentv1.DHCPNetwork) []agentv1.Route {
-	if slices.ContainsFunc(routes, func(r agentv1.Route) bool { return r.Prefix.Bits() == 0 }) {
-		return routes
-	}
-	return append(routes, agentv1.Route{Prefix: defaultRoute, NextHop: n.Router})
-}
-
-func prepareBinding(s *agentv1.DHCPBinding) (*binding, error) {
+func prepareBinding(n agentv1.DHCPNetwork, s *agentv1.DHCPBinding) (*binding, error) {
 	h, ok := parseMAC(s.MAC)
 	if !ok || !s.IP.Is4() {
 		return nil, fmt.Errorf("a MAC and an IPv4 address are needed, not %q and %v", s.MAC, s.IP)
@@ -213,17 +205,16 @@ func prepareBinding(s *agentv1.DHCPBinding) (*binding, error) {
 	if s.IsDefault {
 		b.table = 1
 	}
-	if s.Hostname != "" && s.Options[optHostname] == "" {
+	if s.Hostname != "" {
 		b.own = append(b.own, ownOption{code: optHostname, bytes: encode(optHostname, []byte(s.Hostname))})
 	}
-	if len(s.Options) == 0 {
-		return b, nil
-	}
+	b.own = append(b.own, ownRoutes(n, s)...)
 	for _, code := range slices.Sorted(maps.Keys(s.Options)) {
 		v, err := hex.DecodeString(s.Options[code])
 		if err != nil {
 			return nil, fmt.Errorf("option %d: %w", code, err)
 		}
+		b.own = slices.DeleteFunc(b.own, func(o ownOption) bool { return o.code == code })
 		b.own = append(b.own, ownOption{code: code, unasked: true, bytes: encode(code, v)})
 		b.boot = b.boot.with(code, v)
 	}

@@ -48,11 +48,14 @@ func TestPrepareFromBefore(t *testing.T) {
 		for range rapid.IntRange(1, 6).Draw(t, "specs") {
 			n := guestNetwork()
 			n.Domain = rapid.SampledFrom([]string{"", "a", "b"}).Draw(t, "domain")
+			n.Router = rapid.SampledFrom([]netip.Addr{{}, serverIP, webIP}).Draw(t, "router")
+			n.Routes = n.Routes[:rapid.IntRange(0, 1).Draw(t, "routes")]
 			n.Bindings = nil
 			for _, i := range rapid.SliceOfNDistinct(rapid.IntRange(10, 30), 0, 12, rapid.ID).Draw(t, "hosts") {
 				n.Bindings = append(n.Bindings, agentv1.DHCPBinding{
 					MAC: fmt.Sprintf("02:00:00:00:%02x:%02x", i&1, i), IP: netip.AddrFrom4([4]byte{10, 1, 0, byte(i) + rapid.ByteRange(0, 1).Draw(t, "moved")*50}),
 					IsDefault: rapid.Bool().Draw(t, "default"), Hostname: rapid.SampledFrom([]string{"", "x"}).Draw(t, "hostname"),
+					Routes: rapid.SampledFrom([][]agentv1.Route{nil, {route("10.9.0.0/16", "10.1.0.7")}, {route("0.0.0.0/0", "10.1.0.7")}}).Draw(t, "own routes"),
 				})
 			}
 			if rapid.Bool().Draw(t, "sorted") {

@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"strings"
-
-	"github.com/sluice-nfv/sluice/api/agentv1"
 )
 
 // Option codes (RFC 2132, and the RFC named).
@@ -88,47 +86,4 @@ func searchList(domain string) []byte {
 		v = append(v, label...)
 	}
 	return append(v, 0)
-}
-
-// classless gives routes in the form of RFC 3442: the length of the prefix,
-// its significant bytes, the next hop.
-func classless(routes []agentv1.Route) []byte {
-	var v []byte
-	for _, r := range routes {
-		a := r.Prefix.Masked().Addr().As4()
-		v = append(v, byte(r.Prefix.Bits()))
-		v = append(v, a[:(r.Prefix.Bits()+7)/8]...)
-		v = append(v, r.NextHop.AsSlice()...)
-	}
-	return v
-}
-
-// classful gives what option 33 can say at all (RFC 2132 section 5.8): pairs of
-// destination and next hop without a mask. Clients read a destination as a
-// whole class A, B or C network where its host part is zero, and as a host
-// otherwise, so only such routes are told; the default route is not allowed.
-func classful(routes []agentv1.Route) []byte {
-	var v []byte
-	for _, r := range routes {
-		a := r.Prefix.Masked().Addr().As4()
-		class := classBits(a[0])
-		host := binary.BigEndian.Uint32(a[:]) &^ maskOf(class)
-		if r.Prefix.Bits() != class && !(r.Prefix.Bits() == 32 && host != 0) {
-			continue
-		}
-		v = append(v, a[:]...)
-		v = append(v, r.NextHop.AsSlice()...)
-	}
-	return v
-}
-
-func classBits(first byte) int {
-	switch {
-	case first < 128:
-		return 8
-	case first < 192:
-		return 16
-	default:
-		return 24
-	}
 }

@@ -266,32 +266,6 @@ func TestRouterStaysWithoutRoomFor121(t *testing.T) {
 	}
 }
 
-// TestRoutes: what each of the three options can say.
-func TestRoutes(t *testing.T) {
-	route := func(p, via string) agentv1.Route {
-		return agentv1.Route{Prefix: netip.MustParsePrefix(p), NextHop: netip.MustParseAddr(via)}
-	}
-	routes := []agentv1.Route{
-		route("10.0.0.0/8", "10.1.0.2"), route("10.17.0.0/16", "10.1.0.3"), route("172.20.0.0/16", "10.1.0.4"),
-		route("192.0.2.7/32", "10.1.0.5"), route("192.0.2.0/32", "10.1.0.6"), route("192.168.4.128/25", "10.1.0.7"),
-	}
-	if got, want := hex.EncodeToString(classless(routes)), "080a0a010002"+"100a110a010003"+"10ac140a010004"+"20c00002070a010005"+"20c00002000a010006"+"19c0a804800a010007"; got != want {
-		t.Errorf("121 is %s, want %s", got, want)
-	}
-	if got, want := hex.EncodeToString(classful(routes)), "0a0000000a010002"+"ac1400000a010004"+"c00002070a010005"; got != want {
-		t.Errorf("33 is %s, want %s", got, want)
-	}
-	n := guestNetwork()
-	n.Routes = []agentv1.Route{route("0.0.0.0/0", "10.1.0.200")}
-	c := prepared(t, n)
-	if got := hex.EncodeToString(c.options[1][121]); got != "7905"+"000a0100c8" {
-		t.Errorf("a default route of the network's own: %s", got)
-	}
-	if c.options[0][121] != nil {
-		t.Error("a second nic gets a default route")
-	}
-}
-
 // TestEndlessLease has no times to renew at.
 func TestEndlessLease(t *testing.T) {
 	n := guestNetwork()

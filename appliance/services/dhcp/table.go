@@ -69,10 +69,10 @@ func (e *tableEdit) remove(h hw) {
 }
 
 // walkBindings calls change for each binding that came (was nil), went (is
-// nil) or differs. Both lists are sorted by MAC as the contract says; a list
+// nil) or is not the same. Both lists are sorted by MAC as the contract says; a list
 // that is not makes more calls, a removal before the addition of the same MAC,
 // never a wrong result.
-func walkBindings(old, now []agentv1.DHCPBinding, change func(was, is *agentv1.DHCPBinding) error) error {
+func walkBindings(old, now []agentv1.DHCPBinding, same func(was, is *agentv1.DHCPBinding) bool, change func(was, is *agentv1.DHCPBinding) error) error {
 	if !sorted(old) || !sorted(now) {
 		for i := range old {
 			if err := change(&old[i], nil); err != nil {
@@ -92,7 +92,7 @@ func walkBindings(old, now []agentv1.DHCPBinding, change func(was, is *agentv1.D
 		default:
 			was, is, i, j = &old[i], &now[j], i+1, j+1
 		}
-		if was != nil && is != nil && sameBinding(was, is) {
+		if was != nil && is != nil && same(was, is) {
 			continue
 		}
 		if err := change(was, is); err != nil {
@@ -120,9 +120,4 @@ func sorted(list []agentv1.DHCPBinding) bool {
 		}
 	}
 	return true
-}
-
-func sameBinding(a, b *agentv1.DHCPBinding) bool {
-	return a.IP == b.IP && a.IsDefault == b.IsDefault && a.Hostname == b.Hostname &&
-		(len(a.Options) == 0 && len(b.Options) == 0 || maps.Equal(a.Options, b.Options))
 }

@@ -81,7 +81,11 @@ func validateLists(at string, n agentv1.DHCPNetwork) error {
 			return dataplane.Fieldf(fmt.Sprintf("%s/relays/%d", at, i), "%v is not an IPv4 address", a)
 		}
 	}
-	for i, r := range n.Routes {
+	return validateRoutes(at, n.Routes)
+}
+
+func validateRoutes(at string, routes []agentv1.Route) error {
+	for i, r := range routes {
 		if !r.Prefix.IsValid() || !r.Prefix.Addr().Is4() || r.Prefix != r.Prefix.Masked() {
 			return dataplane.Fieldf(fmt.Sprintf("%s/routes/%d/prefix", at, i), "%v is not an IPv4 prefix", r.Prefix)
 		}
@@ -132,6 +136,9 @@ func validateBinding(at string, n agentv1.DHCPNetwork, i int) error {
 		if err := checkOption(code, value); err != nil {
 			return wrong(fmt.Sprintf("options/%d", code), "%w", err)
 		}
+	}
+	if len(b.Routes) > 0 {
+		return validateRoutes(fmt.Sprintf("%s/bindings/%d", at, i), b.Routes)
 	}
 	return nil
 }

@@ -54,6 +54,12 @@ func TestWantRefuses(t *testing.T) {
 		{"/bindings/0/options/43", func(_ *agentv1.Content, n *agentv1.DHCPNetwork) {
 			n.Bindings[0].Options = map[uint8]string{43: strings.Repeat("00", 1025)}
 		}},
+		{"/bindings/0/routes/1/prefix", func(_ *agentv1.Content, n *agentv1.DHCPNetwork) {
+			n.Bindings[0].Routes = []agentv1.Route{route("10.9.0.0/16", "10.1.0.7"), {Prefix: netip.MustParsePrefix("fd00::/64"), NextHop: webIP}}
+		}},
+		{"/bindings/2/routes/0/nextHop", func(_ *agentv1.Content, n *agentv1.DHCPNetwork) {
+			n.Bindings[2].Routes = []agentv1.Route{{Prefix: netip.MustParsePrefix("10.9.0.0/16")}}
+		}},
 	} {
 		c := content(guestNetwork())
 		tc.spoil(&c, &c.DHCP[0])

@@ -118,6 +118,30 @@ func TestRoutesAndRelease(t *testing.T) {
 	}
 }
 
+// ownRoutes is a network with a route, of which the guest has two routes of its
+// own: one more, and another way to the same destination.
+func ownRoutes() agentv1.DHCPNetwork {
+	route := func(p, via string) agentv1.Route {
+		return agentv1.Route{Prefix: netip.MustParsePrefix(p), NextHop: netip.MustParseAddr(via)}
+	}
+	n := network()
+	n.Routes = []agentv1.Route{route("172.20.0.0/14", "10.7.0.200"), route("192.0.2.0/24", "10.7.0.200")}
+	n.Bindings[0].Routes = []agentv1.Route{route("198.51.100.0/24", "10.7.0.9"), route("192.0.2.0/24", "10.7.0.9")}
+	return n
+}
+
+func TestRoutesOfANic(t *testing.T) {
+	needs(t, "dhclient", "isc-dhcp-client")
+	w := newWorld(t)
+	w.apply(ownRoutes())
+	if out, err := w.dhclient(); err != nil {
+		t.Fatalf("dhclient: %v\n%s", err, out)
+	}
+	w.expect("BOUND", map[string]string{
+		"new_rfc3442_classless_static_routes": "24 198 51 100 10 7 0 9 24 192 0 2 10 7 0 9 14 172 20 10 7 0 200 0 10 7 0 1",
+	})
+}
+
 // TestNotTheDefaultNic gets no way out and no resolvers.
 func TestNotTheDefaultNic(t *testing.T) {
 	needs(t, "dhclient", "isc-dhcp-client")

@@ -42,6 +42,18 @@ func TestUdhcpc(t *testing.T) {
 	})
 }
 
+func TestUdhcpcRoutesOfANic(t *testing.T) {
+	needs(t, "udhcpc", "udhcpc")
+	w := newWorld(t)
+	w.apply(ownRoutes())
+	if out, err := w.udhcpc("-n", "-q").CombinedOutput(); err != nil {
+		t.Fatalf("udhcpc: %v\n%s", err, out)
+	}
+	w.expect("bound", map[string]string{
+		"staticroutes": "198.51.100.0/24 10.7.0.9 192.0.2.0/24 10.7.0.9 172.20.0.0/14 10.7.0.200 0.0.0.0/0 10.7.0.1",
+	})
+}
+
 // renew has a client in the background renew now: udhcpc takes no lease under
 // two minutes for what it is.
 func (w *world) renew() {
