@@ -35,6 +35,20 @@ type Server interface {
 	Close() error
 }
 
+// Changer is a Server for which a change costs what it changes, and not what
+// there is. A Server that is none has the whole content applied instead.
+type Changer interface {
+	Server
+	// CheckChange refuses what makes a content of before that Want would refuse.
+	// It is pure. The error is a *dataplane.FieldError with a pointer into the
+	// agentv1.SpecChange, such as /change/dhcp/0/bindings/add/2/ip.
+	CheckChange(before agentv1.Content, ch agentv1.Change) error
+	// Change does what Apply of next would. It is only asked for what ch makes of
+	// the content that was applied last, without an error and with the same links;
+	// after an error Apply follows.
+	Change(ctx context.Context, next agentv1.Content, ch agentv1.Change, links dataplane.Links) error
+}
+
 // Services are a router's, in the order in which they are asked and started.
 type Services struct {
 	// Planners has all services; Servers those that serve, too.
