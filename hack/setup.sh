@@ -13,32 +13,64 @@ version=$(go env GOVERSION | sed 's/^go1\.\([0-9]*\).*/\1/')
 command -v apt-get >/dev/null || fail "needs Debian (apt-get); elsewhere install what hack/packages.txt lists and set SLUICE_SKIP_APT=1"
 
 [ "${SLUICE_SKIP_APT:-}" = 1 ] && exit 0
-wanted=$(grep -v '^#' hack/packages.txt)
-[ "${1:-}" != bench ] || wanted="$wanted $(grep -v '^#' hack/packages-bench.txt)"
-missing=
-for package in $wanted; do
-	dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
-done
-[ -z "$missing" ] && exit 0
-echo "setup: installing$missing"
 export DEBIAN_FRONTEND=noninteractive
-# Measured peers are run by the benchmarks alone, never as this machine's services.
-if [ "${1:-}" = bench ] && [ ! -e /usr/sbin/policy-rc.d ]; then
-	trap 'rm -f /usr/sbin/policy-rc.d' EXIT INT TERM
-	printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
-	chmod 755 /usr/sbin/policy-rc.d
-fi
-# No service of theirs is started here: hack/libvirt.sh starts libvirt where no
-# init system does.
-apt-get update -qq || fail "apt-get update failed: is a Debian mirror reachable?"
-# shellcheck disable=SC2086
-apt-get install -y -qq --no-install-recommends $missing >/tmp/sluice-setup.log 2>&1 ||
-	fail "apt-get install failed, see /tmp/sluice-setup.log"
-if [ "${1:-}" = bench ] && [ -d /run/systemd/system ]; then
-	for package in $missing; do
-		case $package in
-		unbound | kea-dhcp4-server | isc-dhcp-relay) systemctl disable --quiet "$package" ;;
-		network-manager) systemctl disable --quiet NetworkManager ;;
-		esac
+
+# absent LIST...: packages of the lists that are not installed.
+absent() {
+	for package in $(grep -hv '^#' "$@"); do
+		dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || printf ' %s' "$package"
 	done
-fi
+}
+
+updated=
+update() {
+	[ -n "$updated" ] || apt-get update -qq || fail "apt-get update failed: is a Debian mirror reachable?"
+	updated=1
+}
+
+# install PACKAGE...
+install() {
+	[ $# -gt 0 ] || return 0
+	echo "setup: installing $*"
+	update
+	apt-get install -y -qq --no-install-recommends "$@" >/tmp/sluice-setup.log 2>&1 ||
+		fail "apt-get install failed, see /tmp/sluice-setup.log"
+}
+
+# peers PACKAGE...: installs servers that tests and benchmarks run themselves, and
+# never this machine: none is started now, nor when it boots.
+peers() {
+	[ $# -gt 0 ] || return 0
+	if [ ! -e /usr/sbin/policy-rc.d ]; then
+		trap 'rm -f /usr/sbin/policy-rc.d' EXIT INT TERM
+		printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
+		chmod 755 /usr/sbin/policy-rc.d
+	fi
+	install "$@"
+	for package in "$@"; do
+		[ ! -e "/etc/init.d/$package" ] || update-rc.d "$package" disable >/dev/null 2>&1 || fail "cannot disable the service $package"
+	done
+}
+
+# NetworkManager, whose DHCP client is tested, is taken out of its package and not
+# installed: installed, it would take over this machine's links when it boots.
+network_manager() {
+	into=/var/cache/sluice/network-manager
+	[ ! -x $into/usr/sbin/NetworkManager ] || return 0
+	echo "setup: unpacking network-manager into $into"
+	update
+	mkdir -p $into
+	if ! (cd $into && apt-get download -qq network-manager && dpkg-deb -x network-manager_*.deb . && rm -f network-manager_*.deb) >/tmp/sluice-setup.log 2>&1; then
+		fail "cannot unpack network-manager, see /tmp/sluice-setup.log"
+	fi
+}
+
+# No service of these is started here: hack/libvirt.sh starts libvirt where no
+# init system does.
+# shellcheck disable=SC2046
+install $(absent hack/packages.txt)
+lists=hack/packages-peers.txt
+[ "${1:-}" != bench ] || lists="$lists hack/packages-bench.txt"
+# shellcheck disable=SC2046,SC2086
+peers $(absent $lists)
+network_manager

@@ -119,16 +119,19 @@ func (w *world) kernelHas(wants ...string) {
 	}
 }
 
+// networkManager is where hack/setup.sh unpacks it.
+const networkManager = "/var/cache/sluice/network-manager/usr/sbin/NetworkManager"
+
 // TestNetworkManager runs its internal client the way an initial RAM disk does,
 // without a bus.
 func TestNetworkManager(t *testing.T) {
-	needs(t, "NetworkManager", "network-manager")
+	needs(t, networkManager, "network-manager, unpacked by hack/setup.sh")
 	w := newWorld(t)
 	w.apply(furnished())
-	w.alone("/run /var/lib/NetworkManager /etc/NetworkManager", `
-mkdir -p /run/NetworkManager /etc/NetworkManager/system-connections
-printf '[main]\nplugins=keyfile\ndhcp=internal\nrc-manager=unmanaged\n' > /etc/NetworkManager/NetworkManager.conf
-cat > /etc/NetworkManager/system-connections/eth0.nmconnection <<-E
+	w.alone("/run /var/lib", `
+mkdir -p /var/lib/NetworkManager /run/NetworkManager/system-connections
+printf '[main]\nplugins=keyfile\ndhcp=internal\nrc-manager=unmanaged\n' > /run/NetworkManager.conf
+cat > /run/NetworkManager/system-connections/eth0.nmconnection <<-E
 	[connection]
 	id=eth0
 	type=ethernet
@@ -138,8 +141,8 @@ cat > /etc/NetworkManager/system-connections/eth0.nmconnection <<-E
 	[ipv6]
 	method=disabled
 	E
-chmod 600 /etc/NetworkManager/system-connections/*
-NetworkManager --configure-and-quit=initrd --no-daemon
+chmod 600 /run/NetworkManager/system-connections/*
+`+networkManager+` --config=/run/NetworkManager.conf --config-dir=/run/none --configure-and-quit=initrd --no-daemon
 grep -h ^dhcp4 /run/NetworkManager/devices/* > `+w.dir+`/lease
 { ip -o addr show eth0; ip route; ip -o link show eth0; } > `+w.dir+`/kernel
 `)
