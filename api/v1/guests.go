@@ -30,6 +30,7 @@ type CreateVMNic struct {
 	MAC           string            `json:"mac,omitempty" doc:"Honoured when free"`
 	IsDefault     bool              `json:"isDefault,omitempty" doc:"The nic with the default route; the first one if none says so"`
 	DHCPOptions   map[string]string `json:"dhcpOptions,omitempty" doc:"Extra options: number to value in hex"`
+	StaticRoutes  []HostRoute       `json:"staticRoutes,omitempty" doc:"Routes of this nic alone; 0.0.0.0/0 on the default nic only"`
 }
 
 // VMNic is a nic of a VM instance.
@@ -42,6 +43,8 @@ type VMNic struct {
 	DeviceID       int               `json:"deviceId"`
 	IsDefault      bool              `json:"isDefault"`
 	DHCPOptions    map[string]string `json:"dhcpOptions,omitempty"`
+	// StaticRoutes are given to this nic alone, before the network's hostRoutes.
+	StaticRoutes []HostRoute `json:"staticRoutes,omitempty"`
 }
 
 // VIP is an address of a public L3 network.

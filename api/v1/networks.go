@@ -68,6 +68,8 @@ type L3Network struct {
 	DNS           []netip.Addr `json:"dns"`
 	DNSOverTLS
 	HostRoutes []HostRoute `json:"hostRoutes"`
+	// DNSRecords are names of the network beside its guests' host names.
+	DNSRecords []DNSRecord `json:"dnsRecords,omitempty" doc:"Names that the router's DNS knows beside the guests' host names"`
 	// DHCPRelays are the relay agents (giaddr, RFC 2131 section 4.1) that the
 	// router answers; those of others are ignored.
 	DHCPRelays []netip.Addr `json:"dhcpRelays,omitempty" doc:"Relay agents that the router answers, by their giaddr"`
@@ -106,6 +108,12 @@ type HostRoute struct {
 	NextHop netip.Addr   `json:"nexthop"`
 }
 
+// DNSRecord is a name with its addresses (A records, and PTR records for them).
+type DNSRecord struct {
+	Name string       `json:"name" doc:"Within the network's domain; dots part labels" example:"db"`
+	IPs  []netip.Addr `json:"ips" minItems:"1"`
+}
+
 // AddressRange is inclusive at both ends.
 type AddressRange struct {
 	StartIP netip.Addr `json:"startIp"`
@@ -122,6 +130,7 @@ type CreateL3Network struct {
 	DNS           []netip.Addr `json:"dns,omitempty"`
 	DNSOverTLS
 	HostRoutes []HostRoute `json:"hostRoutes,omitempty"`
+	DNSRecords []DNSRecord `json:"dnsRecords,omitempty"`
 
 	AllocationStrategy string `json:"allocationStrategy,omitempty" enum:"FirstAvailable,Random,AscDelayRecycle" default:"FirstAvailable"`
 }
@@ -184,6 +193,11 @@ type AddDNS struct {
 // SetHostRoutes is the body of PUT /v1/l3-networks/{l3}/host-routes.
 type SetHostRoutes struct {
 	HostRoutes []HostRoute `json:"hostRoutes"`
+}
+
+// SetDNSRecords is the body of PUT /v1/l3-networks/{l3}/dns-records.
+type SetDNSRecords struct {
+	DNSRecords []DNSRecord `json:"dnsRecords"`
 }
 
 // SetReservedRanges is the body of PUT /v1/l3-networks/{l3}/reserved-ranges.

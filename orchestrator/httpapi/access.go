@@ -105,6 +105,7 @@ var access = map[string]struct {
 	"PUT /v1/l3-networks/{uuid}/reserved-ranges":     {tenantWrite, owns},
 	"PUT /v1/l3-networks/{uuid}/router-interface-ip": {tenantWrite, owns},
 	"PUT /v1/l3-networks/{uuid}/host-routes":         {tenantWrite, owns},
+	"PUT /v1/l3-networks/{uuid}/dns-records":         {tenantWrite, owns},
 	"PUT /v1/l3-networks/{uuid}/dhcp-relays":         {tenantWrite, owns},
 	"PUT /v1/l3-networks/{uuid}/mtu":                 {tenantWrite, owns},
 	"PUT /v1/l3-networks/{uuid}/allocation-strategy": {tenantWrite, owns},

@@ -145,6 +145,7 @@ var bodies = map[string]func(e estate) object{
 		return object{"reservedRanges": []object{{"startIp": e["net"] + "55", "endIp": e["net"] + "56"}}}
 	},
 	"PUT /v1/l3-networks/{uuid}/router-interface-ip": func(e estate) object { return object{"routerInterfaceIp": e["net"] + "2"} },
+	"PUT /v1/l3-networks/{uuid}/dns-records":         func(estate) object { return object{"dnsRecords": []object{}} },
 	"PUT /v1/l3-networks/{uuid}/host-routes":         func(estate) object { return object{"hostRoutes": []object{}} },
 	"PUT /v1/l3-networks/{uuid}/dhcp-relays":         func(estate) object { return object{"dhcpRelays": []string{}} },
 	"PUT /v1/l3-networks/{uuid}/mtu":                 func(estate) object { return object{"mtu": 1400} },

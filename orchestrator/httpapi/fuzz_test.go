@@ -149,6 +149,7 @@ func TestHostileValues(t *testing.T) {
 		"next hop": {"PUT", l3 + "/host-routes", func(h string) object {
 			return object{"hostRoutes": []object{{"prefix": "198.51.100.0/24", "nexthop": h}}}
 		}},
+		"DNS record":         {"PUT", l3 + "/dns-records", func(h string) object { return object{"dnsRecords": []object{{"name": h, "ips": []string{h}}}} }},
 		"DHCP relay":         {"PUT", l3 + "/dhcp-relays", func(h string) object { return object{"dhcpRelays": []string{h}} }},
 		"reserved range":     {"PUT", l3 + "/reserved-ranges", func(h string) object { return object{"reservedRanges": []object{{"startIp": h, "endIp": h}}} }},
 		"router's address":   {"PUT", l3 + "/router-interface-ip", func(h string) object { return object{"routerInterfaceIp": h} }},

@@ -178,6 +178,12 @@ func TestL3Settings(t *testing.T) {
 		t.Errorf("strategy: %s", got.raw)
 	}
 	s.refused(400, "invalid-request", "PUT", guest+"/allocation-strategy", object{"allocationStrategy": "Any"})
+	records := []object{{"name": "db", "ips": []string{"10.0.0.7"}}}
+	if got := s.ok("PUT", guest+"/dns-records", object{"dnsRecords": records}); fmt.Sprint(got.object["dnsRecords"]) != "[map[ips:[10.0.0.7] name:db]]" {
+		t.Errorf("DNS records: %s", got.raw)
+	}
+	s.refused(422, "duplicate-dns-record", "PUT", guest+"/dns-records", object{"dnsRecords": append(records, records...)})
+	s.refused(400, "invalid-request", "PUT", guest+"/dns-records", object{"dnsRecords": []object{{"name": "db", "ips": []string{}}}})
 	s.ok("PUT", guest+"/host-routes", object{"hostRoutes": []object{{"prefix": "172.16.0.0/16", "nexthop": "10.0.0.1"}}})
 	if got := s.ok("PUT", guest+"/dhcp-relays", object{"dhcpRelays": []string{"10.0.0.250"}}); fmt.Sprint(got.object["dhcpRelays"]) != "[10.0.0.250]" {
 		t.Errorf("relays: %s", got.raw)

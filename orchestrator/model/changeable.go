@@ -12,11 +12,11 @@ var ownFields = [kindCount][]string{
 	Zones:           {"state"},
 	Clusters:        {"state"},
 	Hosts:           {"state"},
-	L3Networks:      {"state", "dnsDomain", "mtu", "dns", "dnsTlsName", "dnsTlsCa", "hostRoutes", "reservedRanges", "allocationStrategy"},
+	L3Networks:      {"state", "dnsDomain", "mtu", "dns", "dnsTlsName", "dnsTlsCa", "dnsRecords", "hostRoutes", "reservedRanges", "allocationStrategy"},
 	Images:          {"state"},
 	Offerings:       {"state", "cpuNum", "memorySize", "managementNetworkUuid", "publicNetworkUuid", "imageUuid", "isDefault"},
 	VMs:             {"hostname"},
-	Nics:            {"isDefault", "dhcpOptions"},
+	Nics:            {"isDefault", "dhcpOptions", "staticRoutes"},
 	VIPs:            {"state"},
 	EIPs:            {"state"},
 	PortForwardings: {"state", "allowedCidr"},
@@ -30,8 +30,8 @@ func Changeable(kind Kind) []string {
 // Optional reports whether null takes a changeable field away.
 func Optional(field string) bool {
 	return slices.Contains([]string{
-		"description", "hostname", "dhcpOptions", "allowedCidr",
-		"dnsDomain", "dns", "dnsTlsName", "dnsTlsCa", "hostRoutes", "reservedRanges",
+		"description", "hostname", "dhcpOptions", "staticRoutes", "allowedCidr",
+		"dnsDomain", "dns", "dnsTlsName", "dnsTlsCa", "dnsRecords", "hostRoutes", "reservedRanges",
 	}, field)
 }
 

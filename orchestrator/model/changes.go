@@ -69,6 +69,9 @@ func changeNic(tx *Tx, before, after *v1.VMNic) error {
 			return err
 		}
 	}
+	if err := checkStaticRoutes(tx.View, after); err != nil {
+		return err
+	}
 	if before.IsDefault && !after.IsDefault {
 		return v1.Refused("no-default-nic", "nic %q has its VM's default route, and a VM has one; set isDefault of another nic instead", before.Name).On(before.UUID)
 	}
@@ -79,6 +82,9 @@ func changeNic(tx *Tx, before, after *v1.VMNic) error {
 		if other.IsDefault {
 			other = Copy(other)
 			other.IsDefault = false
+			if err := checkStaticRoutes(tx.View, other); err != nil {
+				return err
+			}
 			tx.Save(other)
 		}
 	}

@@ -123,6 +123,7 @@ func (c *checker) nics() {
 	for n := range List[v1.VMNic](c.v) {
 		defaults[n.VMInstanceUUID] += map[bool]int{true: 1}[n.IsDefault]
 		c.allocated("nic", n.UUID, n.L3NetworkUUID, n.IP)
+		c.want(checkStaticRoutes(c.v, n) == nil, "nic %s has routes %v, which are refused", n.UUID, n.StaticRoutes)
 	}
 	for vm, n := range defaults {
 		c.want(n == 1, "VM %s has %d default nics", vm, n)

@@ -30,7 +30,7 @@ func CreateL3Network(tx *Tx, req v1.CreateL3Network) (*v1.L3Network, error) {
 	}
 	l3 := &v1.L3Network{
 		Meta: meta, L2NetworkUUID: l2.UUID, ZoneUUID: l2.ZoneUUID, Category: category, State: v1.Enabled,
-		DNSDomain: req.DNSDomain, MTU: req.MTU, DNS: orEmpty(req.DNS), DNSOverTLS: req.DNSOverTLS, HostRoutes: orEmpty(req.HostRoutes),
+		DNSDomain: req.DNSDomain, MTU: req.MTU, DNS: orEmpty(req.DNS), DNSOverTLS: req.DNSOverTLS, HostRoutes: orEmpty(req.HostRoutes), DNSRecords: req.DNSRecords,
 		AllocationStrategy: strategy, NetworkServices: map[string][]string{}, IPRanges: []v1.IPRange{},
 	}
 	if l3.MTU == 0 {
@@ -55,6 +55,9 @@ func checkL3Values(v *View, l3 *v1.L3Network, l2 *v1.L2Network) error {
 		return err
 	}
 	if err := checkHostRoutes(l3.HostRoutes); err != nil {
+		return err
+	}
+	if err := checkDNSRecords(l3.DNSDomain, l3.DNSRecords); err != nil {
 		return err
 	}
 	return checkMTU(v, l3.MTU, l2)

@@ -67,10 +67,14 @@ func createNic(tx *Tx, vm *v1.VMInstance, n v1.CreateVMNic, device int, isDefaul
 	if err != nil {
 		return err
 	}
-	return tx.Create(&v1.VMNic{
+	nic := &v1.VMNic{
 		Meta: v1.Meta{Name: "nic" + strconv.Itoa(device), AccountUUID: vm.AccountUUID}, VMInstanceUUID: vm.UUID, L3NetworkUUID: n.L3NetworkUUID,
-		IP: ip, MAC: mac, DeviceID: device, IsDefault: isDefault, DHCPOptions: n.DHCPOptions,
-	})
+		IP: ip, MAC: mac, DeviceID: device, IsDefault: isDefault, DHCPOptions: n.DHCPOptions, StaticRoutes: slices.Clone(n.StaticRoutes),
+	}
+	if err := checkStaticRoutes(tx.View, nic); err != nil {
+		return err
+	}
+	return tx.Create(nic)
 }
 
 // AddNic gives a VM another nic, which is the default one only if the VM has no
@@ -177,6 +181,9 @@ func ChangeNicIP(tx *Tx, uuid, ip string) (*v1.VMNic, error) {
 	}
 	nic = Copy(nic)
 	if nic.IP, err = allocateIP(tx.View, Get[v1.L3Network](tx.View, nic.L3NetworkUUID), ip); err != nil {
+		return nil, err
+	}
+	if err := checkStaticRoutes(tx.View, nic); err != nil {
 		return nil, err
 	}
 	tx.Save(nic)

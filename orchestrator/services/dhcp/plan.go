@@ -65,6 +65,9 @@ func nameServers(v *model.View, r *v1.VirtualRouter, l3 *v1.L3Network, nic v1.Ro
 
 func binding(g plan.Guest) (agentv1.DHCPBinding, error) {
 	b := agentv1.DHCPBinding{MAC: g.Nic.MAC, IP: g.Nic.IP, Hostname: g.VM.Hostname, IsDefault: g.Nic.IsDefault}
+	for _, r := range g.Nic.StaticRoutes {
+		b.Routes = append(b.Routes, agentv1.Route{Prefix: r.Prefix, NextHop: r.NextHop})
+	}
 	for number, value := range g.Nic.DHCPOptions {
 		code, err := strconv.ParseUint(number, 10, 8)
 		if err != nil {

@@ -35,6 +35,17 @@ func TestContribute(t *testing.T) {
 	}
 }
 
+func TestStaticRoutesOfANic(t *testing.T) {
+	c := planned(t, func(s *plantest.Scene) {
+		s.VM(0, plantest.Guest, v1.StateRunning).StaticRoutes = []v1.HostRoute{{Prefix: netip.MustParsePrefix("10.0.0.0/8"), NextHop: netip.MustParseAddr("192.168.10.8")}}
+		s.VM(1, plantest.Guest, v1.StateRunning)
+	})
+	n := c.DHCP[0]
+	if got := fmt.Sprint(n.Routes, n.Bindings[1].Routes, n.Bindings[0].Routes); got != "[{198.51.100.0/24 192.168.10.9}] [{10.0.0.0/8 192.168.10.8}] []" {
+		t.Errorf("routes of the network and the nics: %s", got)
+	}
+}
+
 func TestNameServersWithoutDNS(t *testing.T) {
 	c := planned(t, func(s *plantest.Scene) { s.Without(v1.DNS) })
 	if got := fmt.Sprint(c.DHCP[0].DNS); got != "[192.0.2.53 192.0.2.54]" {

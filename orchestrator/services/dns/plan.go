@@ -3,7 +3,6 @@
 package dns
 
 import (
-	"cmp"
 	"net/netip"
 	"slices"
 
@@ -24,7 +23,8 @@ func (Service) Offer() model.ServiceType {
 	return model.ServiceType{Name: v1.DNS, Provider: v1.ProviderVirtualRouter}
 }
 
-// Contribute adds the guest network's zone and upstreams.
+// Contribute adds the guest network's zone, of its guests' names and its own,
+// and upstreams.
 func (Service) Contribute(v *model.View, r *v1.VirtualRouter, c *agentv1.Content) error {
 	nic, ok := r.NicWithRole(string(agentv1.RoleGuest))
 	if !ok || !plan.Serves(v, r, v1.DNS) {
@@ -49,9 +49,13 @@ func (Service) Contribute(v *model.View, r *v1.VirtualRouter, c *agentv1.Content
 			n.Records = append(n.Records, agentv1.DNSRecord{Name: g.VM.Hostname, IP: g.Nic.IP})
 		}
 	}
-	slices.SortFunc(n.Records, func(a, b agentv1.DNSRecord) int {
-		return cmp.Or(cmp.Compare(a.Name, b.Name), a.IP.Compare(b.IP))
-	})
+	for _, r := range l3.DNSRecords {
+		for _, ip := range r.IPs {
+			n.Records = append(n.Records, agentv1.DNSRecord{Name: r.Name, IP: ip})
+		}
+	}
+	slices.SortFunc(n.Records, agentv1.CompareRecords)
+	n.Records = slices.Compact(n.Records) // a guest may have a name that the network has too
 	c.DNS = append(c.DNS, n)
 	return nil
 }

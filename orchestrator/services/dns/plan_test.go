@@ -31,6 +31,19 @@ func TestContribute(t *testing.T) {
 	}
 }
 
+func TestRecordsOfTheNetwork(t *testing.T) {
+	c := planned(t, func(s *plantest.Scene) {
+		s.VM(1, plantest.Guest, v1.StateRunning)
+		s.L3(plantest.Guest).DNSRecords = []v1.DNSRecord{
+			{Name: "vm1", IPs: []netip.Addr{netip.MustParseAddr("192.168.10.11"), netip.MustParseAddr("192.0.2.9")}},
+			{Name: "db", IPs: []netip.Addr{netip.MustParseAddr("192.168.10.40")}},
+		}
+	})
+	if got := fmt.Sprint(c.DNS[0].Records); got != "[{db 192.168.10.40} {vm1 192.0.2.9} {vm1 192.168.10.11}]" {
+		t.Errorf("got %s", got)
+	}
+}
+
 func TestOverTLS(t *testing.T) {
 	c := planned(t, func(s *plantest.Scene) {
 		s.L3(plantest.Guest).DNSOverTLS = v1.DNSOverTLS{DNSTLSName: "dns.example", DNSTLSCA: "pem"}

@@ -26,6 +26,11 @@ func Routes(a *httpapi.API) {
 			_, err := model.SetDNSTLS(tx, in.UUID, in.Body)
 			return err
 		})
+	httpapi.Change[v1.L3Network](a, "set-dns-records", http.MethodPut, "/v1/l3-networks/{uuid}/dns-records", "Set the names that the network has beside its guests' host names",
+		func(tx *model.Tx, in *httpapi.CallWith[v1.SetDNSRecords]) error {
+			_, err := model.SetDNSRecords(tx, in.UUID, in.Body.DNSRecords)
+			return err
+		})
 	type server struct {
 		httpapi.Call
 		IP string `path:"ip" doc:"Address of the name server"`
