@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -175,8 +176,12 @@ func (s *session) completing(ctx context.Context, e entry, o object) ([]step, er
 		if err != nil {
 			return nil, err
 		}
+		settings, err := settingSteps(e, o, path)
+		if err != nil {
+			return nil, err
+		}
 		services, err := serviceSteps(e, o, path)
-		return append(steps, services...), err
+		return slices.Concat(steps, settings, services), err
 	}
 	return nil, nil
 }

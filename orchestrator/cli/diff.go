@@ -88,7 +88,8 @@ func (a *applying) partDifferences(ctx context.Context, e entry, o object, path 
 		if err := a.checkNics(ctx, e, o); err != nil {
 			return nil, err
 		}
-		return a.stateSteps(e, o, path), nil
+		steps, err := a.routeSteps(ctx, e, o)
+		return append(steps, a.stateSteps(e, o, path)...), err
 	}
 	return nil, nil
 }
@@ -163,7 +164,7 @@ func (a *applying) checkNics(ctx context.Context, e entry, o object) error {
 	}
 	for i, nic := range said {
 		for key, want := range nic {
-			if is := at(have[i], key); key != "isDefault" && !strings.EqualFold(fmt.Sprint(want), cell(is)) {
+			if is := at(have[i], key); key != "isDefault" && key != "staticRoutes" && !strings.EqualFold(fmt.Sprint(want), cell(is)) {
 				return cannotChange(fmt.Sprintf("nic %d: %s", i, key), cell(is), fmt.Sprint(want))
 			}
 		}

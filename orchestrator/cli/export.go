@@ -21,8 +21,8 @@ func (s *session) exportCommand() *cobra.Command {
 		Long: `export prints what was made by people, in the order in which apply makes it:
 apply finds nothing to change in it, and makes the same anew on an empty server.
 Addresses and MACs are written out. Routers, their own VIPs and UUIDs are left
-out, because the server makes them. What a topology has no words for, such as
-static routes and reserved ranges, is said on stderr.`,
+out, because the server makes them. What a topology has no words for is said on
+stderr.`,
 		Example: "  sluice export > site.yaml",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := s.open(cmd); err != nil {
@@ -142,11 +142,7 @@ func (x *exporting) parts(n *noun, o object, words *yaml.Node) {
 			services = append(services, strings.ToLower(t))
 		}
 		say(words, "services", services)
-		for _, key := range []string{"hostRoutes", "dhcpRelays", "reservedRanges", "routerInterfaceIp"} {
-			if left := cell(o[key]); left != "-" {
-				x.note(n, o, "left out: %s %s", key, left)
-			}
-		}
+		x.saySettings(n, o, words, x.whole[fmt.Sprint(o["uuid"])])
 	case "vm-instance":
 		say(words, "state", o["state"])
 		x.exportNics(n, o, words)
@@ -207,6 +203,7 @@ func (x *exporting) exportNics(n *noun, o object, words *yaml.Node) {
 		say(node, "l3", x.names[fmt.Sprint(at(nic, "l3NetworkUuid"))])
 		say(node, "ip", at(nic, "ip"))
 		say(node, "mac", at(nic, "mac"))
+		say(node, routeWord, anys(writePairs("=", "prefix", "nexthop")(at(nic, "staticRoutes"))))
 		list.Content = append(list.Content, node)
 		isDefault := at(nic, "isDefault") == true
 		if isDefault {

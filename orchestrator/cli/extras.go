@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"os"
 	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -29,7 +28,7 @@ func (s *session) extras(n *noun) []*cobra.Command {
 	case "vm-instance":
 		return []*cobra.Command{s.addNicCommand(n), s.xmlCommand(n)}
 	case "vm-nic":
-		return []*cobra.Command{s.setting(n, "set-ip VM|NIC ADDRESS", "give it another address; EIPs and rules follow", cobra.ExactArgs(2), "/ip",
+		return []*cobra.Command{s.setRoutesCommand(n), s.setting(n, "set-ip VM|NIC ADDRESS", "give it another address; EIPs and rules follow", cobra.ExactArgs(2), "/ip",
 			func(args []string) (object, error) { return object{"ip": args[0]}, nil })}
 	}
 	return nil
@@ -71,7 +70,7 @@ func dnsTLS(args []string) (object, error) {
 }
 
 func (s *session) l3Settings(n *noun) []*cobra.Command {
-	return []*cobra.Command{
+	return append([]*cobra.Command{
 		s.setting(n, "set-dns L3 [SERVER...]", "set the name servers, in order", cobra.MinimumNArgs(1), "/dns",
 			func(args []string) (object, error) { return object{"dns": args}, nil }),
 		s.setting(n, "set-dns-tls L3 [NAME [CA-FILE]]", "ask the name servers over TLS only, as NAME; without NAME plainly", cobra.RangeArgs(1, 3), "/dns-tls", dnsTLS),
@@ -87,28 +86,7 @@ func (s *session) l3Settings(n *noun) []*cobra.Command {
 			func(args []string) (object, error) { return object{"routerInterfaceIp": args[0]}, nil }),
 		s.setting(n, "set-allocation-strategy L3 STRATEGY", "choose free addresses by FirstAvailable, Random or AscDelayRecycle", cobra.ExactArgs(2), "/allocation-strategy",
 			func(args []string) (object, error) { return object{"allocationStrategy": args[0]}, nil }),
-		s.setting(n, "set-host-routes L3 [PREFIX=NEXTHOP...]", "set the static routes of the guests", cobra.MinimumNArgs(1), "/host-routes",
-			pairs("hostRoutes", "=", "prefix", "nexthop")),
-		s.setting(n, "set-dhcp-relays L3 [ADDRESS...]", "set the DHCP relay agents that are answered, by their giaddr", cobra.MinimumNArgs(1), "/dhcp-relays",
-			func(args []string) (object, error) { return object{"dhcpRelays": args}, nil }),
-		s.setting(n, "set-reserved-ranges L3 [FIRST-LAST...]", "set the addresses that are never given away", cobra.MinimumNArgs(1), "/reserved-ranges",
-			pairs("reservedRanges", "-", "startIp", "endIp")),
-	}
-}
-
-// pairs makes a list of objects of arguments such as PREFIX=NEXTHOP.
-func pairs(field, separator, left, right string) func([]string) (object, error) {
-	return func(args []string) (object, error) {
-		items := []object{}
-		for _, arg := range args {
-			a, b, ok := strings.Cut(arg, separator)
-			if !ok {
-				return nil, fmt.Errorf("%q: want two values with %q between them", arg, separator)
-			}
-			items = append(items, object{left: a, right: b})
-		}
-		return object{field: items}, nil
-	}
+	}, s.wholeSettingCommands(n)...)
 }
 
 func (s *session) clusterCommand(n *noun, verb, method string) *cobra.Command {
@@ -227,6 +205,9 @@ func (s *session) addNicCommand(n *noun) *cobra.Command {
 			body := object{"l3NetworkUuid": l3}
 			put(body, "ip", words["ip"])
 			put(body, "mac", words["mac"])
+			if routes, _ := nicRoutes(words); len(routes) > 0 { // were read before
+				body["staticRoutes"] = routes
+			}
 			return s.call(cmd, n, http.MethodPost, path+"/nics", body)
 		},
 	}

@@ -57,7 +57,7 @@ const (
 // of their own.
 var extraWords = map[string][]string{
 	"l2-network":  {"clusters"},
-	"l3-network":  {"cidr", "gateway", "services"},
+	"l3-network":  append([]string{"cidr", "gateway", "services"}, settingWords()...),
 	"vm-instance": {"nics", "state"},
 }
 
@@ -91,7 +91,7 @@ var nouns = []noun{
 		},
 	},
 	{
-		name: "l3-network", path: "l3-networks", short: "subnet with services", columns: []string{"name", "l2NetworkUuid", "category", "ipRanges/networkCidr", "dns", "networkServices"}, wide: []string{"state", "mtu", "dnsDomain", "routerInterfaceIp", "hostRoutes", "dhcpRelays"},
+		name: "l3-network", path: "l3-networks", short: "subnet with services", columns: []string{"name", "l2NetworkUuid", "category", "ipRanges/networkCidr", "dns", "networkServices"}, wide: []string{"state", "mtu", "dnsDomain", "routerInterfaceIp", "hostRoutes", "dnsRecords", "dhcpRelays"},
 		example: "create guest --l2 tenant --cidr 192.168.10.0/24 --dns 1.1.1.1 --service dhcp,dns,snat",
 		fields: []field{
 			{"l2", "l2NetworkUuid", "l2-network", text, "L2 network that it is on", true},
@@ -150,7 +150,7 @@ var nouns = []noun{
 		},
 		actions: []string{"start", "stop", "reboot"},
 	},
-	{name: "vm-nic", path: "vm-nics", short: "network card of a VM; the name of a VM stands for its default one", derived: true, columns: []string{"vmInstanceUuid", "l3NetworkUuid", "ip", "mac", "isDefault"}, wide: []string{"deviceId", "dhcpOptions"}},
+	{name: "vm-nic", path: "vm-nics", short: "network card of a VM; the name of a VM stands for its default one", derived: true, columns: []string{"vmInstanceUuid", "l3NetworkUuid", "ip", "mac", "isDefault"}, wide: []string{"deviceId", "dhcpOptions", "staticRoutes"}},
 	{
 		name: "vip", path: "vips", short: "address of a public L3 network", columns: []string{"name", "l3NetworkUuid", "ip", "useFor", "system"}, wide: []string{"virtualRouterUuid", "state"},
 		example: "create web-address --l3 public",

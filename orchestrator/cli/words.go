@@ -57,12 +57,15 @@ func (e entry) check() error {
 			return fmt.Errorf("%q: want a name or a UUID", f.flag)
 		}
 	}
-	for _, key := range []string{"cidr", "gateway", "description", "uuid"} {
+	for _, key := range []string{"cidr", "gateway", "description", "uuid", routerIPWord} {
 		if said := e.said[key]; said != nil && e.text(key) == "" {
 			return fmt.Errorf("%q: want one text", key)
 		}
 	}
 	if _, err := serviceTypes(e.words("services")); err != nil {
+		return err
+	}
+	if _, err := settingSteps(e, object{}, ""); err != nil {
 		return err
 	}
 	if _, err := e.nics(); err != nil {
@@ -142,10 +145,10 @@ func put(o object, key, value string) {
 }
 
 // nicWords are what can be said about a nic.
-var nicWords = []string{"l3", "ip", "mac"}
+var nicWords = []string{"l3", "ip", "mac", routeWord}
 
 // nics reads what is said about nics: a name of an L3 network,
-// l3=NAME,ip=ADDRESS,mac=MAC, or an object of these words.
+// l3=NAME,ip=ADDRESS,mac=MAC,routes=PREFIX=NEXTHOP, or an object of these words.
 func (e entry) nics() ([]map[string]string, error) {
 	items, ok := e.said["nics"].([]any)
 	if said, text := e.said["nics"].(string); text {
@@ -170,7 +173,10 @@ func parseNic(item any) (map[string]string, error) {
 	switch item := item.(type) {
 	case object:
 		for key, value := range item {
-			nic[key] = fmt.Sprint(value)
+			nic[key] = strings.Join(entry{said: item}.words(key), " ")
+			if _, deep := value.(object); deep {
+				return nil, fmt.Errorf("nic %s: %q: want a text", cell(item), key)
+			}
 		}
 	default:
 		said := fmt.Sprint(item)
@@ -184,13 +190,14 @@ func parseNic(item any) (map[string]string, error) {
 	}
 	for key := range nic {
 		if !slices.Contains(nicWords, key) {
-			return nil, fmt.Errorf("nic %s: %q is none of l3, ip, mac", cell(item), key)
+			return nil, fmt.Errorf("nic %s: %q is none of %s", cell(item), key, strings.Join(nicWords, ", "))
 		}
 	}
 	if nic["l3"] == "" {
 		return nil, fmt.Errorf("nic %s: say its L3 network with l3", cell(item))
 	}
-	return nic, nil
+	_, err := nicRoutes(nic)
+	return nic, err
 }
 
 func (s *session) resolvedNics(ctx context.Context, e entry) ([]object, error) {
@@ -207,6 +214,9 @@ func (s *session) resolvedNics(ctx context.Context, e entry) ([]object, error) {
 		nic := object{"l3NetworkUuid": id, "isDefault": i == 0}
 		put(nic, "ip", words["ip"])
 		put(nic, "mac", words["mac"])
+		if _, said := words[routeWord]; said {
+			nic["staticRoutes"], _ = nicRoutes(words) // were read before
+		}
 		nics = append(nics, nic)
 	}
 	return nics, nil
