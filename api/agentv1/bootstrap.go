@@ -24,7 +24,8 @@ type Bootstrap struct {
 	// Interfaces: the management nic is configured at once, the rest with the
 	// first spec.
 	Interfaces []Interface `json:"interfaces"`
-	// ManagementRoutes lead to orchestrators off the management subnet.
+	// ManagementRoutes lead to orchestrators off the management subnet, as the
+	// management interface's Routes do from the first spec on.
 	ManagementRoutes []Route `json:"managementRoutes,omitempty"`
 	// Listen is the management address and port of the agent.
 	Listen netip.AddrPort `json:"listen"`

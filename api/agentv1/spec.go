@@ -68,6 +68,9 @@ type Interface struct {
 	Addresses []netip.Prefix `json:"addresses"`
 	// Gateway is the next hop of the default route; set on one interface at most.
 	Gateway netip.Addr `json:"gateway,omitzero"`
+	// Routes lead to orchestrators off the management subnet; for nics with the
+	// role management only. Nothing of guests is forwarded there.
+	Routes []Route `json:"routes,omitempty"`
 	// MTU in bytes, 576 to 9216.
 	MTU int `json:"mtu"`
 	// L3NetworkUUID is the network the nic is on.

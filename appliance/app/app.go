@@ -87,10 +87,6 @@ func (a *App) withDrive() error {
 	if a.identity, err = bootstrap.OpenIdentity(a.cfg.StateDir, boot.RouterUUID, boot.JoinToken); err != nil {
 		return err
 	}
-	if len(boot.ManagementRoutes) > 0 {
-		// Better reachable on its own subnet than not at all.
-		a.log.Warn("management routes are not supported yet and not set", "router", boot.RouterUUID, "routes", boot.ManagementRoutes)
-	}
 	a.boot = boot
 	a.router = NewRouter(a.plane, NewServices(a.log), true, &nic)
 	return a.withAgent(boot.RouterUUID)

@@ -90,6 +90,7 @@ func (r *rig) forwarding() string { return r.kernel.State.Sysctls["net/ipv4/ip_f
 
 func TestClosedHasManagementOnly(t *testing.T) {
 	r := newRig(true)
+	r.management.Routes = []agentv1.Route{{Prefix: netip.MustParsePrefix("198.18.0.0/15"), NextHop: r.management.Addresses[0].Addr().Next()}}
 	r.kernel.State.Sysctls["net/ipv4/ip_forward"] = "1" // whatever was before
 	if err := r.Closed(t.Context()); err != nil {
 		t.Fatal(err)
@@ -101,6 +102,9 @@ func TestClosedHasManagementOnly(t *testing.T) {
 		if b := r.kernel.State.Builtins[dataplane.ChainID{Table: "filter", Chain: chain}]; b.Policy != "DROP" {
 			t.Errorf("%s has policy %s", chain, b.Policy)
 		}
+	}
+	if _, ok := r.kernel.State.Routes[dataplane.Route{Link: "eth0", Prefix: netip.MustParsePrefix("198.18.0.0/15"), Gateway: r.management.Routes[0].NextHop}]; !ok {
+		t.Errorf("no way to the orchestrators: %v", r.kernel.State.Routes)
 	}
 	links := r.kernel.State.Links
 	if !links["eth0"].Up || links["ens2"].Up || links["ens3"].Up {

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -176,7 +177,8 @@ func TestRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if nic, err := Management(b); err != nil || nic.MAC != "02:00:00:00:00:01" {
+	b.ManagementRoutes = []agentv1.Route{{Prefix: netip.MustParsePrefix("198.18.0.0/15"), NextHop: netip.MustParseAddr("192.0.2.1")}}
+	if nic, err := Management(b); err != nil || nic.MAC != "02:00:00:00:00:01" || !slices.Equal(nic.Routes, b.ManagementRoutes) {
 		t.Fatalf("%+v, %v", nic, err)
 	}
 	for want, change := range map[string]func(*agentv1.Bootstrap){

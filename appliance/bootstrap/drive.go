@@ -71,8 +71,8 @@ func checkRoutes(routes []agentv1.Route) error {
 	return nil
 }
 
-// Management returns the nic that the agent listens on: the one with role
-// management that carries the address of b.Listen.
+// Management returns the nic that the agent listens on, with its routes: the one
+// with role management that carries the address of b.Listen.
 func Management(b agentv1.Bootstrap) (agentv1.Interface, error) {
 	for _, nic := range b.Interfaces {
 		if !nic.HasRole(agentv1.RoleManagement) {
@@ -83,6 +83,7 @@ func Management(b agentv1.Bootstrap) (agentv1.Interface, error) {
 		}
 		for _, a := range nic.Addresses {
 			if a.Addr() == b.Listen.Addr() {
+				nic.Routes = b.ManagementRoutes
 				return nic, nil
 			}
 		}

@@ -219,8 +219,15 @@ func (s State) carries(r Route, source netip.Addr) bool {
 }
 
 func compareRoutes(a, b Route) int {
-	// Longest prefix first: a gateway needs its subnet.
-	return cmp.Or(cmp.Compare(b.Prefix.Bits(), a.Prefix.Bits()), cmp.Compare(a.Link, b.Link), a.Prefix.Compare(b.Prefix), a.Gateway.Compare(b.Gateway))
+	// Subnets first, for a gateway needs its own; then the longest prefix.
+	return cmp.Or(cmp.Compare(gateways(a), gateways(b)), cmp.Compare(b.Prefix.Bits(), a.Prefix.Bits()), cmp.Compare(a.Link, b.Link), a.Prefix.Compare(b.Prefix), a.Gateway.Compare(b.Gateway))
+}
+
+func gateways(r Route) int {
+	if r.Gateway.IsValid() {
+		return 1
+	}
+	return 0
 }
 
 // guestsOf are the guest networks of a state, to recognize flows of networks

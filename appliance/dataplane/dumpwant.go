@@ -13,6 +13,9 @@ func (w Want) String() string {
 		if n.Gateway.IsValid() {
 			fmt.Fprintf(&b, " gateway=%s", n.Gateway)
 		}
+		for _, r := range n.Routes {
+			fmt.Fprintf(&b, " route=%s,%s", r.Prefix, r.Gateway)
+		}
 		for _, p := range n.Subnets {
 			fmt.Fprintf(&b, " subnet=%s", p)
 		}

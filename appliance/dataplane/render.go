@@ -17,6 +17,9 @@ func Render(w Want) State {
 		if n.Gateway.IsValid() {
 			s.Routes[DefaultRoute(n.Link, n.Gateway)] = RouteState{Owner: n.Owner}
 		}
+		for _, r := range n.Routes {
+			s.Routes[Route{Link: n.Link, Prefix: r.Prefix, Gateway: r.Gateway}] = RouteState{Owner: n.Owner}
+		}
 	}
 	for _, a := range w.Addresses {
 		s.Addresses[LinkAddress{a.Link, a.Prefix}] = AddressState{Owner: a.Owner}

@@ -73,9 +73,9 @@ type AddressState struct {
 	Owner string
 }
 
-// Route is a default route (Prefix 0.0.0.0/0, with a Gateway), or the way to a
-// subnet that an address of the link is in (without). The kernel makes the
-// latter with the address, but a stranger can remove it alone.
+// Route is the way to a network by a Gateway, such as the default route (Prefix
+// 0.0.0.0/0), or to a subnet that an address of the link is in (without). The
+// kernel makes the latter with the address, but a stranger can remove it alone.
 type Route struct {
 	Link    string
 	Prefix  netip.Prefix

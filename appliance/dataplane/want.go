@@ -48,9 +48,17 @@ type Nic struct {
 	MTU int
 	// Gateway is the next hop of the default route; unset on all but one.
 	Gateway netip.Addr
+	// Routes are ways beyond gateways in the nic's subnets.
+	Routes []GatewayRoute
 	// Subnets are the networks that senders on a guest nic may belong to.
 	Subnets []netip.Prefix
 	Owner   string
+}
+
+// GatewayRoute is the way to a network.
+type GatewayRoute struct {
+	Prefix  netip.Prefix
+	Gateway netip.Addr
 }
 
 // Address is an address of the router with the length of its subnet; a VIP

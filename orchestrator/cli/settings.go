@@ -26,7 +26,7 @@ type wholeSetting struct {
 
 var wholeSettings = []wholeSetting{
 	{
-		word: "host-routes", json: "hostRoutes", below: "/host-routes", args: "[PREFIX=NEXTHOP...]", help: "set the static routes of the guests",
+		word: "host-routes", json: "hostRoutes", below: "/host-routes", args: "[PREFIX=NEXTHOP...]", help: "set the static routes of the guests; of a System network, the routers' ways to orchestrators off it",
 		read: pairs("=", "prefix", "nexthop"), write: writePairs("=", "prefix", "nexthop"),
 	},
 	{

@@ -16,6 +16,11 @@ func checkL3Change(v *View, before, after *v1.L3Network) error {
 	if _, err := oneOf("allocationStrategy", after.AllocationStrategy, "", v1.FirstAvailable, v1.Random, v1.AscDelayRecycle); err != nil {
 		return err
 	}
+	if !slices.Equal(before.HostRoutes, after.HostRoutes) {
+		if err := checkRoutersRoutes(v, after); err != nil {
+			return err
+		}
+	}
 	if slices.Equal(before.ReservedRanges, after.ReservedRanges) {
 		return nil
 	}

@@ -160,6 +160,10 @@ func (c *checker) wantedRouter(r *v1.VirtualRouter) {
 	if l3 == nil {
 		return // references said so
 	}
+	management, _ := SubnetOf(c.v, r.Nics[0].L3NetworkUUID)
+	if m := Get[v1.L3Network](c.v, r.Nics[0].L3NetworkUUID); m != nil {
+		c.want(checkManagementRoutes(m, management, prefixesOf(r.Nics)...) == nil, "router %s cannot take the routes of its management network: %v", r.UUID, m.HostRoutes)
+	}
 	c.want(hasRouterService(l3), "router %s serves L3 network %s, which has no service of it", r.UUID, l3.UUID)
 	for _, n := range r.Nics {
 		subnet, ok := SubnetOf(c.v, n.L3NetworkUUID)

@@ -84,11 +84,15 @@ func checkDNSTLS(t v1.DNSOverTLS) error {
 	return nil
 }
 
-// SetHostRoutes replaces the static routes given to guests.
+// SetHostRoutes replaces the static routes given to guests; of a System network,
+// those by which its routers reach orchestrators.
 func SetHostRoutes(tx *Tx, uuid string, routes []v1.HostRoute) (*v1.L3Network, error) {
 	return changeL3(tx, uuid, func(l3 *v1.L3Network) error {
 		l3.HostRoutes = orEmpty(slices.Clone(routes))
-		return checkHostRoutes(l3.HostRoutes)
+		if err := checkHostRoutes(l3.HostRoutes); err != nil {
+			return err
+		}
+		return checkRoutersRoutes(tx.View, l3)
 	})
 }
 

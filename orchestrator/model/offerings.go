@@ -69,6 +69,9 @@ func checkOffering(v *View, o *v1.VirtualRouterOffering) error {
 	if o.ManagementNetworkUUID != o.PublicNetworkUUID && management.CIDR.Overlaps(public.CIDR) {
 		return v1.Refused("subnets-overlap", "management network %s and public network %s overlap; use one network for both, or other CIDRs", management, public).On(o.ManagementNetworkUUID, o.PublicNetworkUUID)
 	}
+	if err := checkManagementRoutes(Get[v1.L3Network](v, o.ManagementNetworkUUID), management, management.CIDR, public.CIDR); err != nil {
+		return err
+	}
 	return checkImage(v, o.ImageUUID)
 }
 

@@ -272,7 +272,7 @@ var steps = map[string]func(w *walk) error{
 			{VMs, `{"hostname":"other"}`}, {VMs, `{"hostname":null}`}, {Nics, `{"isDefault":true}`}, {Nics, `{"dhcpOptions":{"66":"61"}}`},
 			{Nics, `{"dhcpOptions":{"66":null}}`},
 			{Nics, `{"staticRoutes":[{"prefix":"0.0.0.0/0","nexthop":"192.168.10.1"}]}`}, {Nics, `{"staticRoutes":null}`}, {Nics, `{"staticRoutes":[{"prefix":"10.0.0.0/8","nexthop":"192.168.10.2"}]}`},
-			{L3Networks, `{"dnsRecords":[{"name":"db","ips":["192.0.2.7"]}]}`}, {PortForwardings, `{"allowedCidr":"192.0.2.0/24"}`}, {PortForwardings, `{"allowedCidr":null}`},
+			{L3Networks, `{"hostRoutes":[{"prefix":"192.168.10.0/25","nexthop":"10.0.0.9"}]}`}, {L3Networks, `{"hostRoutes":[]}`}, {L3Networks, `{"dnsRecords":[{"name":"db","ips":["192.0.2.7"]}]}`}, {PortForwardings, `{"allowedCidr":"192.0.2.0/24"}`}, {PortForwardings, `{"allowedCidr":null}`},
 			{L3Networks, `{"dnsDomain":"example.org","mtu":1400,"hostRoutes":[{"prefix":"198.51.100.0/24","nexthop":"192.168.10.9"}]}`},
 			{Offerings, `{"cpuNum":2,"memorySize":256}`}, {Offerings, `{"isDefault":true}`},
 		}).Draw(w.r, "change")

@@ -54,7 +54,8 @@ func planNics(v *View, guest *v1.L3Network, seats []seat, old *v1.VirtualRouter)
 		macs[nic.MAC] = true
 		nics = append(nics, nic)
 	}
-	return nics, nil
+	management, _ := SubnetOf(v, seats[0].l3)
+	return nics, checkManagementRoutes(Get[v1.L3Network](v, seats[0].l3), management, prefixesOf(nics)...)
 }
 
 func planNic(v *View, guest *v1.L3Network, s seat, old *v1.VirtualRouter, macs map[string]bool) (v1.RouterNic, error) {

@@ -101,8 +101,10 @@ func Bootstrap(v *model.View, r *v1.VirtualRouter, orchestratorCA, joinToken str
 	if err != nil {
 		return agentv1.Bootstrap{}, err
 	}
+	management, _ := r.NicWithRole(string(agentv1.RoleManagement))
 	return agentv1.Bootstrap{
 		Version: 1, RouterUUID: r.UUID, Hostname: Hostname(r), Interfaces: Interfaces(v, r),
-		Listen: listen, OrchestratorCA: orchestratorCA, JoinToken: joinToken,
+		ManagementRoutes: managementRoutes(v, management.L3NetworkUUID),
+		Listen:           listen, OrchestratorCA: orchestratorCA, JoinToken: joinToken,
 	}, nil
 }

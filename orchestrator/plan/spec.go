@@ -69,9 +69,23 @@ func Interfaces(v *model.View, r *v1.VirtualRouter) []agentv1.Interface {
 		if n.HasRole(string(agentv1.RolePublic)) && n.Gateway != n.IP {
 			i.Gateway = n.Gateway
 		}
+		if n.HasRole(string(agentv1.RoleManagement)) {
+			i.Routes = managementRoutes(v, n.L3NetworkUUID)
+		}
 		out = append(out, i)
 	}
 	return out
+}
+
+// managementRoutes are the host routes of a System network: they lead to
+// orchestrators that are not on it. On other networks they are for its guests.
+func managementRoutes(v *model.View, l3 string) (routes []agentv1.Route) {
+	if n := model.Get[v1.L3Network](v, l3); n != nil && n.Category == v1.System {
+		for _, r := range n.HostRoutes {
+			routes = append(routes, agentv1.Route{Prefix: r.Prefix, NextHop: r.NextHop})
+		}
+	}
+	return routes
 }
 
 func mtu(v *model.View, l3 string) int {

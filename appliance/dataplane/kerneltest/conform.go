@@ -32,7 +32,7 @@ var MACs = map[string]string{"m0": "02:00:00:00:01:01", "p0": "02:00:00:00:01:02
 var Disturbances = []string{
 	"flush input chain", "unhook forward", "hook forward twice", "flush our chain", "accept by policy",
 	"delete table", "delete rule", "delete mapping", "add mapping", "add chain to table",
-	"delete address", "delete route", "delete all routes", "stop forwarding", "forward management", "link down", "mtu",
+	"delete address", "delete route", "delete management route", "delete all routes", "stop forwarding", "forward management", "link down", "mtu",
 }
 
 // WantAll is a want with something of everything, for a Lab.
@@ -41,7 +41,7 @@ func WantAll() dataplane.Want {
 	w, err := dataplane.Merge(map[string]dataplane.Want{
 		"interfaces": {
 			Nics: []dataplane.Nic{
-				{Link: "m0", Management: true, MTU: 1500},
+				{Link: "m0", Management: true, MTU: 1500, Routes: []dataplane.GatewayRoute{{Prefix: prefix("198.18.0.0/15"), Gateway: addr("192.0.2.1")}, {Prefix: prefix("198.18.0.7/32"), Gateway: addr("192.0.2.9")}}},
 				{Link: "p0", Public: true, MTU: 1500, Gateway: addr("203.0.113.1")},
 				{Link: "g0", Guest: true, MTU: 1450, Subnets: []netip.Prefix{prefix("10.0.0.0/24")}},
 			},

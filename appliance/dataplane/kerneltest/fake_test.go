@@ -53,6 +53,8 @@ func disturbFake(t *testing.T, f *Fake, what string, stranger dataplane.LinkAddr
 		delete(s.Addresses, dataplane.LinkAddress{Link: "p0", Prefix: netip.MustParsePrefix("203.0.113.50/32")})
 	case "delete route":
 		delete(s.Routes, dataplane.DefaultRoute("p0", netip.MustParseAddr("203.0.113.1")))
+	case "delete management route":
+		delete(s.Routes, dataplane.Route{Link: "m0", Prefix: netip.MustParsePrefix("198.18.0.0/15"), Gateway: netip.MustParseAddr("192.0.2.1")})
 	case "delete all routes":
 		clear(s.Routes)
 	case "stop forwarding":

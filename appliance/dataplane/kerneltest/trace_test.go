@@ -36,6 +36,8 @@ func TestPrecedence(t *testing.T) {
 		{"forged from outside", full, "p0", "udp", "10.0.0.11:1", "203.0.113.50:80", "dropped by -s 10.0.0.0/24 -i p0 -j DROP"},
 		{"routed at a guest", full, "p0", "udp", "198.51.100.1:1", "10.0.0.10:80", "dropped by policy of FORWARD"},
 		{"guest to management", full, "g0", "tcp", "10.0.0.11:1", "192.0.2.9:80", "dropped by -o m0 -j DROP"},
+		{"guest to a network beyond management", full, "g0", "tcp", "10.0.0.11:1", "198.18.0.9:443", "dropped by -o m0 -j DROP"},
+		{"orchestrator beyond management", full, "m0", "tcp", "198.18.0.9:1", "192.0.2.2:7443", "out lo from 198.18.0.9 to 192.0.2.2:7443 by -i m0 -p tcp -m tcp --dport 7443 -m comment --comment agent -j ACCEPT"},
 		{"guest to the router's management side", full, "g0", "tcp", "10.0.0.11:1", "192.0.2.2:7443", "dropped by -d 192.0.2.2/32 ! -i m0 -j DROP"},
 		{"management to a guest", full, "m0", "tcp", "192.0.2.9:1", "10.0.0.10:80", "dropped by -i m0 -j DROP"},
 		{"management to the agent", full, "m0", "tcp", "192.0.2.9:1", "192.0.2.2:7443", "out lo from 192.0.2.9 to 192.0.2.2:7443 by -i m0 -p tcp -m tcp --dport 7443 -m comment --comment agent -j ACCEPT"},

@@ -121,8 +121,8 @@ func observeRoutes(s *dataplane.State, names map[int]string) error {
 	for _, r := range routes {
 		at := dataplane.Route{Link: names[r.LinkIndex], Prefix: prefixOf(r.Dst)}
 		at.Gateway, _ = netip.AddrFromSlice(r.Gw.To4())
-		isDefault, isSubnet := at.Prefix.Bits() == 0 && at.Gateway.IsValid(), !at.Gateway.IsValid() && r.Scope == netlink.SCOPE_LINK
-		if r.Priority == 0 && r.Type == unix.RTN_UNICAST && (isDefault || isSubnet) {
+		isSubnet := !at.Gateway.IsValid() && r.Scope == netlink.SCOPE_LINK
+		if r.Priority == 0 && r.Type == unix.RTN_UNICAST && (at.Gateway.IsValid() || isSubnet) {
 			s.Routes[at] = dataplane.RouteState{Ours: r.Protocol == Protocol}
 		}
 	}

@@ -1,5 +1,5 @@
 // Package interfaces plans the router's own nics: up, with MTU, addresses and
-// the default route, and the agent's port open on the management side. It is
+// routes, and the agent's port open on the management side. It is
 // pure; the data plane carries it out.
 package interfaces
 
@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"slices"
 
 	"github.com/sluice-nfv/sluice/api/agentv1"
 	"github.com/sluice-nfv/sluice/appliance/dataplane"
@@ -55,6 +56,9 @@ func (s Service) nic(w *dataplane.Want, i agentv1.Interface, link string) {
 		Link: link, MTU: i.MTU, Gateway: i.Gateway, Owner: s.Name(),
 		Management: i.HasRole(agentv1.RoleManagement), Public: i.HasRole(agentv1.RolePublic), Guest: i.HasRole(agentv1.RoleGuest),
 	}
+	for _, r := range i.Routes {
+		n.Routes = append(n.Routes, dataplane.GatewayRoute{Prefix: r.Prefix, Gateway: r.NextHop})
+	}
 	for _, p := range i.Addresses {
 		w.Addresses = append(w.Addresses, dataplane.Address{Link: link, Prefix: p, Owner: s.Name()})
 		if n.Guest {
@@ -95,7 +99,7 @@ func validate(c agentv1.Content) error {
 			return err
 		}
 	}
-	return nil
+	return s.routes(c)
 }
 
 func (s *seen) identity(at string, n agentv1.Interface) error {
@@ -161,10 +165,50 @@ func (s *seen) route(at string, n agentv1.Interface) error {
 		return dataplane.Fieldf(at+"/gateway", "another interface has the default route")
 	}
 	s.gateway = true
-	for _, p := range n.Addresses {
-		if p.Contains(n.Gateway) && p.Addr() != n.Gateway {
-			return nil
-		}
+	if neighbour(n, n.Gateway) {
+		return nil
 	}
 	return dataplane.Fieldf(at+"/gateway", "%s is not in a subnet of the interface, or its own address", n.Gateway)
+}
+
+// neighbour is whether an address is another host's of a subnet of the nic.
+func neighbour(n agentv1.Interface, a netip.Addr) bool {
+	return slices.ContainsFunc(n.Addresses, func(p netip.Prefix) bool { return p.Contains(a) && p.Addr() != a })
+}
+
+// routes are those of management nics. One to a part of a network that the router
+// is on would take that away from it.
+func (s *seen) routes(c agentv1.Content) error {
+	prefixes := map[netip.Prefix]bool{}
+	for i, n := range c.Interfaces {
+		for j, r := range n.Routes {
+			at := fmt.Sprintf("/content/interfaces/%d/routes/%d", i, j)
+			p := r.Prefix
+			switch on := s.on(p); {
+			case !n.HasRole(agentv1.RoleManagement):
+				return dataplane.Fieldf(at, "only nics with the role management have routes")
+			case !p.IsValid() || !p.Addr().Is4() || p != p.Masked() || p.Bits() == 0:
+				return dataplane.Fieldf(at+"/prefix", "%v is no IPv4 prefix, or the default route", p)
+			case prefixes[p]:
+				return dataplane.Fieldf(at+"/prefix", "%s is routed twice", p)
+			case on.nic != "":
+				return dataplane.Fieldf(at+"/prefix", "%s is within %s of %s", p, on.prefix, on.nic)
+			case !neighbour(n, r.NextHop):
+				return dataplane.Fieldf(at+"/nextHop", "%s is not in a subnet of the interface, or its own address", r.NextHop)
+			}
+			prefixes[p] = true
+		}
+	}
+	return nil
+}
+
+// on is a subnet of the router's that a prefix is within, or none. A wider one
+// takes nothing away: the longest prefix wins.
+func (s *seen) on(p netip.Prefix) subnet {
+	for _, x := range s.subnets {
+		if p.IsValid() && p.Bits() >= x.prefix.Bits() && x.prefix.Contains(p.Addr()) {
+			return x
+		}
+	}
+	return subnet{}
 }

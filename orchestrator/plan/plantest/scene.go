@@ -68,6 +68,7 @@ func New() *Scene {
 			Realizations: []v1.Realization{{HostUUID: Host, Bridge: fmt.Sprintf("br_eth%d", i)}}})
 		s.Add(&v1.L3Network{Meta: meta(n.uuid, n.name), L2NetworkUUID: l2, Category: n.category, State: v1.Enabled, MTU: 1500})
 	}
+	s.L3(Mgmt).HostRoutes = []v1.HostRoute{{Prefix: netip.MustParsePrefix("10.9.0.0/16"), NextHop: ip("10.0.0.1")}}
 	g := s.L3(Guest)
 	g.DNSDomain, g.MTU, g.DNS = "guest.example", 1450, []netip.Addr{ip("192.0.2.53"), ip("192.0.2.54")}
 	g.HostRoutes = []v1.HostRoute{{Prefix: netip.MustParsePrefix("198.51.100.0/24"), NextHop: ip("192.168.10.9")}}

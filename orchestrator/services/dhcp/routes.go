@@ -11,7 +11,7 @@ import (
 // Routes are what guests are told by DHCP besides their address, static routes
 // and the MTU, and the relays that may ask for them.
 func Routes(a *httpapi.API) {
-	httpapi.Change[v1.L3Network](a, "set-host-routes", http.MethodPut, "/v1/l3-networks/{uuid}/host-routes", "Set the guests' static routes",
+	httpapi.Change[v1.L3Network](a, "set-host-routes", http.MethodPut, "/v1/l3-networks/{uuid}/host-routes", "Set the guests' static routes; of a System network, the routers' ways to orchestrators off it",
 		func(tx *model.Tx, in *httpapi.CallWith[v1.SetHostRoutes]) error {
 			_, err := model.SetHostRoutes(tx, in.UUID, in.Body.HostRoutes)
 			return err
