@@ -476,7 +476,7 @@ func TestEveryFailureNamesItsStageAndIsOvercome(t *testing.T) {
 		"WaitReachable": {agent("WaitReachable"), "Boot"},
 		"Enrol":         {agent("Enrol"), "Enrol"},
 		"PushSpec":      {agent("PushSpec"), "Apply"},
-		"bridge":        {func(s *site) { s.l2s.remove("br_eth2"); s.l2s.failAt = s.l2s.realized + 1 }, "Domain"},
+		"bridge":        {func(s *site) { s.l2s.breaks("br_eth2") }, "Domain"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t, 1, 1)
@@ -489,6 +489,7 @@ func TestEveryFailureNamesItsStageAndIsOvercome(t *testing.T) {
 			if got := condition(s.router(), c.stage); got.Status != v1.False || got.Message == "" {
 				t.Errorf("stage %s is %+v", c.stage, got)
 			}
+			s.l2s.breaks("")
 			s.served()
 			s.tidy()
 		})

@@ -168,14 +168,15 @@ type bridges struct {
 	mu       sync.Mutex
 	have     map[string]bool
 	realized int
-	failAt   int // the call of Realize, from 1, that fails
+	failAt   int    // the call of Realize, from 1, that fails
+	broken   string // the bridge that cannot be made
 	tell     func(names ...string)
 }
 
 func (b *bridges) Realize(_ context.Context, l2 *v1.L2Network) (string, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.realized++; b.realized == b.failAt {
+	if b.realized++; b.realized == b.failAt || b.broken == "br_"+l2.PhysicalInterface {
 		return "", fmt.Errorf("interface %s: no such device", l2.PhysicalInterface)
 	}
 	b.have["br_"+l2.PhysicalInterface] = true
@@ -196,6 +197,14 @@ func (b *bridges) Unrealize(ctx context.Context, l2 *v1.L2Network) error {
 	}
 	b.remove("br_" + l2.PhysicalInterface)
 	return nil
+}
+
+// breaks takes a bridge away for good; with no name they can all be made again.
+func (b *bridges) breaks(name string) {
+	b.mu.Lock()
+	b.broken = name
+	b.mu.Unlock()
+	b.remove(name)
 }
 
 func (b *bridges) has(name string) bool {
