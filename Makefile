@@ -9,7 +9,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 PREFIX ?= /usr/local
 
-.PHONY: help demo demo-down test vm-test bench fleet fuzz lint build image install clean setup libvirt
+.PHONY: help demo demo-down test vm-test bench fault fleet fuzz lint build image install clean setup libvirt
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,9 @@ vm-test: setup build image ## the whole story and its faults on real libvirt and
 bench: setup build image ## measure against peers in the same run; prints BENCH lines; BENCH='-run dhcp'
 	@hack/setup.sh bench
 	hack/with-libvirt.sh go run ./test/bench $(BENCH)
+
+fault: setup ## kill the server at each fsync, and the agent at each of its effects
+	SLUICE_FAULT=all go test -count=1 -timeout 1h -run Killed -v ./test/fault/ ./test/scenario/agent/
 
 fleet: ## 1,000 parallel creates over four orchestrators on one etcd, also while one is killed
 	go test -count=1 -v ./test/fleet/ -requests 1000

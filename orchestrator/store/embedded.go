@@ -24,6 +24,9 @@ func startEmbedded(ctx context.Context, dir string, quota int64, log *slog.Logge
 	if err != nil {
 		return nil, err
 	}
+	if err := beginBirth(dir, log); err != nil {
+		return nil, errors.Join(err, unlock())
+	}
 	smallWAL()
 	server, err := startEtcd(embeddedConfig(dir, quota, log))
 	if err != nil {
@@ -40,6 +43,9 @@ func startEmbedded(ctx context.Context, dir string, quota int64, log *slog.Logge
 		err = errors.New("it stopped")
 	case <-ctx.Done():
 		err = ctx.Err()
+	}
+	if err == nil {
+		err = endBirth(dir)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start embedded etcd in %s: %w", dir, err), stop())
@@ -68,10 +74,13 @@ func (b *etcd) keep(k keeper) {
 	}
 }
 
+// etcdDir is where etcd keeps its files in a store's directory.
+func etcdDir(dir string) string { return filepath.Join(dir, "etcd") }
+
 func embeddedConfig(dir string, quota int64, log *slog.Logger) *embed.Config {
 	c := embed.NewConfig()
 	c.Name = "sluice"
-	c.Dir = filepath.Join(dir, "etcd")
+	c.Dir = etcdDir(dir)
 	c.ListenPeerUrls, c.ListenClientUrls = nil, nil
 	// A name for the only member; nobody listens or dials there.
 	c.AdvertisePeerUrls = []url.URL{{Scheme: "http", Host: "127.0.0.1:2380"}}
