@@ -54,9 +54,9 @@ func Rename(names map[string]string) error {
 	}
 	// By way of a name that nobody has, so that names can be exchanged.
 	parked := map[string]string{}
-	for i, from := range slices.Sorted(maps.Keys(moving)) {
-		name := fmt.Sprintf("sluice-tmp%d", i)
-		if err := rename(from, name); err != nil {
+	for _, from := range slices.Sorted(maps.Keys(moving)) {
+		name, err := park(from)
+		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
@@ -66,6 +66,20 @@ func Rename(names map[string]string) error {
 		errs = append(errs, rename(name, to))
 	}
 	return errors.Join(errs...)
+}
+
+// park gives a link a name by its index, which no other link can have: an agent
+// that was killed in the middle of renaming leaves links with such names.
+func park(from string) (name string, err error) {
+	l, err := netlink.LinkByName(from)
+	if err != nil {
+		return "", fmt.Errorf("find link %s: %w", from, err)
+	}
+	name = fmt.Sprintf("sluice-tmp%d", l.Attrs().Index)
+	if name == from {
+		return name, nil
+	}
+	return name, rename(from, name)
 }
 
 // rename takes a link down for it, as kernels before 6.2 demand, and with it
