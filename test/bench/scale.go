@@ -18,6 +18,7 @@ import (
 
 	"github.com/sluice-nfv/sluice/api/client"
 	v1 "github.com/sluice-nfv/sluice/api/v1"
+	"github.com/sluice-nfv/sluice/orchestrator/hostnet/novlan"
 	"github.com/sluice-nfv/sluice/orchestrator/model"
 	"github.com/sluice-nfv/sluice/orchestrator/store"
 )
@@ -99,7 +100,7 @@ func scale(ctx context.Context, b *bench) ([]result, error) {
 // fillStore brings the store up to that many nics, and returns how many bytes
 // its resources are.
 func fillStore(ctx context.Context, dir string, nics int) (data float64, err error) {
-	s, err := store.Open(ctx, store.Config{Dir: filepath.Join(dir, "etcd")})
+	s, err := store.Open(ctx, store.Config{Dir: filepath.Join(dir, "etcd"), Catalog: model.Catalog{L2Types: []model.L2Type{novlan.Type{}}}})
 	if err != nil {
 		return 0, err
 	}
