@@ -58,11 +58,11 @@ func emptyAccount(tx *Tx, account string) error {
 	}{
 		{PortForwardings, DeletePortForwardingRule}, {EIPs, DeleteEIP}, {VMs, DeleteVM}, {L3Networks, DeleteL3Network}, {VIPs, DeleteVIP},
 	} {
-		for _, uuid := range slices.Collect(tx.under(OwnedBy(step.kind), account)) {
-			if vip, ok := tx.Any(step.kind, uuid).(*v1.VIP); ok && vip.System {
+		for r := range tx.under(OwnedBy(step.kind), account) {
+			if vip, ok := r.(*v1.VIP); ok && vip.System {
 				continue
 			}
-			if err := step.delete(tx, uuid); err != nil {
+			if err := step.delete(tx, r.GetMeta().UUID); err != nil {
 				return err
 			}
 		}
@@ -93,7 +93,7 @@ func checkEmpty(v *View, a *v1.Account) error {
 		if kind == Accounts {
 			continue
 		}
-		have := slices.Collect(v.under(OwnedBy(kind), a.UUID))
+		have := uuidsOf(v.under(OwnedBy(kind), a.UUID))
 		if len(have) > 0 {
 			words = append(words, fmt.Sprintf("%d %s", len(have), kind))
 			uuids = append(uuids, have...)
@@ -108,8 +108,8 @@ func checkEmpty(v *View, a *v1.Account) error {
 // unshare takes an account off every list that names it.
 func unshare(tx *Tx, account string) {
 	for _, kind := range shareable {
-		for _, uuid := range slices.Collect(tx.under(SharedWith(kind), account)) {
-			c := copyOf(kind, tx.Any(kind, uuid))
+		for r := range tx.under(SharedWith(kind), account) {
+			c := copyOf(kind, r)
 			c.GetMeta().SharedWith = without(c.GetMeta().SharedWith, account)
 			tx.Save(c)
 		}

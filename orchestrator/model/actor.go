@@ -14,20 +14,13 @@ func OwnedBy(kind Kind) Index { return MACOwners + 1 + Index(kind) }
 // SharedWith is the index of what is shared of a kind, by account.
 func SharedWith(kind Kind) Index { return OwnedBy(kindCount) + Index(kind) }
 
+const indexCount = int(MACOwners) + 1 + 2*int(kindCount)
+
 // owned are the kinds of objects that accounts own. All others are the cloud's.
 var owned = []Kind{Accounts, L3Networks, IPRanges, VMs, Nics, VIPs, EIPs, PortForwardings}
 
 // Owned reports whether accounts own objects of the kind.
 func (k Kind) Owned() bool { return slices.Contains(owned, k) }
-
-func accessLinks(kind Kind, r v1.Resource) []link {
-	m := r.GetMeta()
-	links := optionalLink(nil, OwnedBy(kind), m.AccountUUID, m.UUID)
-	for _, account := range m.SharedWith {
-		links = append(links, link{SharedWith(kind), account, m.UUID})
-	}
-	return links
-}
 
 // For is the view as an account looks at it: request bodies that name what it
 // does not see are answered as if that did not exist. The empty account is the
@@ -65,14 +58,19 @@ func (v *View) Seen(kind Kind, after string) iter.Seq[v1.Resource] {
 	if v.account == "" {
 		return v.All(kind, after)
 	}
-	var uuids []string
-	for _, l := range []link{{OwnedBy(kind), v.account, ""}, {SharedWith(kind), v.account, ""}, {SharedWith(kind), v1.Everybody, ""}} {
-		uuids = slices.AppendSeq(uuids, v.under(l.index, l.key))
+	var seen []row
+	for r := range v.under(OwnedBy(kind), v.account) {
+		seen = append(seen, row{r.GetMeta().UUID, r})
 	}
-	slices.Sort(uuids)
+	for _, account := range []string{v.account, v1.Everybody} {
+		for r := range v.under(SharedWith(kind), account) {
+			seen = append(seen, row{r.GetMeta().UUID, r})
+		}
+	}
+	slices.SortFunc(seen, row.Compare)
 	return func(yield func(v1.Resource) bool) {
-		for _, uuid := range slices.Compact(uuids) {
-			if uuid > after && !yield(v.Any(kind, uuid)) {
+		for _, r := range slices.Compact(seen) {
+			if r.uuid > after && !yield(r.resource) {
 				return
 			}
 		}

@@ -34,94 +34,105 @@ const (
 	MACOwners
 )
 
-// link says that an index lists a resource under a key. Key and uuid are the
-// resource's own strings, so that a link has no memory beside itself.
+// link says that an index lists a resource under a key, which is the resource's
+// own string.
 type link struct {
-	index     Index
-	key, uuid string
+	key      string
+	resource v1.Resource
 }
 
-func (l link) before(o link) bool {
-	if l.index != o.index {
-		return l.index < o.index
-	}
+// Compare is by key and UUID; no resource comes before all.
+func (l link) Compare(o link) int {
 	if c := strings.Compare(l.key, o.key); c != 0 {
-		return c < 0
+		return c
 	}
-	return l.uuid < o.uuid
+	return strings.Compare(uuidOf(l.resource), uuidOf(o.resource))
 }
 
-// linksOf are the links of a resource.
-func linksOf(r v1.Resource) []link {
-	uuid := r.GetMeta().UUID
+func uuidOf(r v1.Resource) string {
+	if r == nil {
+		return ""
+	}
+	return r.GetMeta().UUID
+}
+
+// linksOf yields the links of a resource; nil has none.
+func linksOf(r v1.Resource, yield func(Index, link)) {
+	if r == nil {
+		return
+	}
+	add := func(index Index, key string) {
+		if key != "" {
+			yield(index, link{key, r})
+		}
+	}
+	m, kind := r.GetMeta(), KindOf(r)
+	add(OwnedBy(kind), m.AccountUUID)
+	for _, account := range m.SharedWith {
+		add(SharedWith(kind), account)
+	}
 	switch r := r.(type) {
 	case *v1.Cluster:
-		return []link{{ClustersOfZone, r.ZoneUUID, uuid}}
+		add(ClustersOfZone, r.ZoneUUID)
 	case *v1.Host:
-		return []link{{HostsOfCluster, r.ClusterUUID, uuid}}
+		add(HostsOfCluster, r.ClusterUUID)
 	case *v1.L2Network:
-		return []link{{L2sOfZone, r.ZoneUUID, uuid}}
+		add(L2sOfZone, r.ZoneUUID)
 	case *v1.L3Network:
-		return []link{{L3sOfL2, r.L2NetworkUUID, uuid}}
+		add(L3sOfL2, r.L2NetworkUUID)
 	case *v1.IPRange:
-		return []link{{RangesOfL3, r.L3NetworkUUID, uuid}}
+		add(RangesOfL3, r.L3NetworkUUID)
 	case *v1.VirtualRouterOffering:
-		return []link{{OfferingsOfZone, r.ZoneUUID, uuid}}
+		add(OfferingsOfZone, r.ZoneUUID)
 	case *v1.VirtualRouter:
-		links := optionalLink([]link{{RouterOfGuestL3, r.L3NetworkUUID, uuid}}, RoutersOfHost, r.HostUUID, uuid)
+		add(RouterOfGuestL3, r.L3NetworkUUID)
+		add(RoutersOfHost, r.HostUUID)
 		for _, n := range r.Nics {
-			links = append(links, link{RoutersOnL3, n.L3NetworkUUID, uuid}, link{MACOwners, n.MAC, uuid})
+			add(RoutersOnL3, n.L3NetworkUUID)
+			add(MACOwners, n.MAC)
 		}
-		return links
 	case *v1.VMInstance:
-		return optionalLink(optionalLink(nil, VMsOfHost, r.HostUUID, uuid), VMsOfDomain, r.DomainUUID, uuid)
+		add(VMsOfHost, r.HostUUID)
+		add(VMsOfDomain, r.DomainUUID)
 	case *v1.VMNic:
-		return []link{{NicsOfL3, r.L3NetworkUUID, uuid}, {NicsOfVM, r.VMInstanceUUID, uuid}, {MACOwners, r.MAC, uuid}}
+		add(NicsOfL3, r.L3NetworkUUID)
+		add(NicsOfVM, r.VMInstanceUUID)
+		add(MACOwners, r.MAC)
 	case *v1.VIP:
-		return optionalLink([]link{{VIPsOfL3, r.L3NetworkUUID, uuid}}, VIPsOfRouter, r.VirtualRouterUUID, uuid)
+		add(VIPsOfL3, r.L3NetworkUUID)
+		add(VIPsOfRouter, r.VirtualRouterUUID)
 	case *v1.EIP:
-		return optionalLink([]link{{EIPsOfVIP, r.VIPUUID, uuid}}, EIPsOfNic, r.VMNicUUID, uuid)
+		add(EIPsOfVIP, r.VIPUUID)
+		add(EIPsOfNic, r.VMNicUUID)
 	case *v1.PortForwardingRule:
-		return optionalLink([]link{{ForwardingsOfVIP, r.VIPUUID, uuid}}, ForwardingsOfNic, r.VMNicUUID, uuid)
+		add(ForwardingsOfVIP, r.VIPUUID)
+		add(ForwardingsOfNic, r.VMNicUUID)
 	}
-	return nil
-}
-
-// optionalLink appends a link unless its key is empty.
-func optionalLink(links []link, i Index, key, uuid string) []link {
-	if key == "" {
-		return links
-	}
-	return append(links, link{i, key, uuid})
 }
 
 // holdingsOf are the addresses that a resource has.
 func holdingsOf(r v1.Resource) []holding {
-	uuid := r.GetMeta().UUID
 	switch r := r.(type) {
 	case *v1.VirtualRouter:
 		held := make([]holding, len(r.Nics))
 		for i, n := range r.Nics {
-			held[i] = holding{n.L3NetworkUUID, n.IP, uuid}
+			held[i] = holding{n.L3NetworkUUID, n.IP, r}
 		}
 		return held
 	case *v1.VMNic:
-		return []holding{{r.L3NetworkUUID, r.IP, uuid}}
+		return []holding{{r.L3NetworkUUID, r.IP, r}}
 	case *v1.VIP:
 		if !r.System { // the router's nic owns that address
-			return []holding{{r.L3NetworkUUID, r.IP, uuid}}
+			return []holding{{r.L3NetworkUUID, r.IP, r}}
 		}
 	}
 	return nil
 }
 
 // MACOwner is the UUID of the nic or router that has a MAC; empty if nobody.
-func (v *View) MACOwner(mac string) (owner string) {
-	v.links.Ascend(link{MACOwners, mac, ""}, func(l link) bool {
-		if l.index == MACOwners && l.key == mac {
-			owner = l.uuid
-		}
-		return false
-	})
-	return owner
+func (v *View) MACOwner(mac string) string {
+	for r := range v.under(MACOwners, mac) {
+		return r.GetMeta().UUID
+	}
+	return ""
 }

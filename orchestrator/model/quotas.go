@@ -1,7 +1,6 @@
 package model
 
 import (
-	"iter"
 	"maps"
 	"net/http"
 	"slices"
@@ -53,8 +52,8 @@ func usedBy(v *View, account string, kind Kind) (n int) {
 		}
 		return n
 	}
-	for uuid := range v.under(OwnedBy(kind), account) {
-		if kind != VIPs || counts(v.Any(kind, uuid)) {
+	for r := range v.under(OwnedBy(kind), account) {
+		if counts(r) {
 			n++
 		}
 	}
@@ -111,13 +110,4 @@ func quotaNames() []string {
 		names = append(names, kind.String())
 	}
 	return names
-}
-
-// under are the UUIDs that an index lists under a key.
-func (v *View) under(i Index, key string) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		v.links.Ascend(link{i, key, ""}, func(l link) bool {
-			return l.index == i && l.key == key && yield(l.uuid)
-		})
-	}
 }

@@ -36,7 +36,7 @@ func newMeta(v *View, kind Kind, req v1.CreateMeta) (v1.Meta, error) {
 }
 
 // uuidsOf collects the UUIDs of resources.
-func uuidsOf[T any, P resource[T]](rs iter.Seq[P]) []string {
+func uuidsOf[R v1.Resource](rs iter.Seq[R]) []string {
 	var all []string
 	for r := range rs {
 		all = append(all, r.GetMeta().UUID)

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	v1 "github.com/sluice-nfv/sluice/api/v1"
 	"github.com/sluice-nfv/sluice/orchestrator/model"
@@ -35,18 +38,26 @@ func (s *Store) publish(step Step, epoch int64) {
 	}
 }
 
-// load reads everything and publishes it.
+// load reads everything and publishes it. Pages are decoded on all cores while
+// the next ones are read.
 func (s *Store) load(ctx context.Context) error {
-	view := model.NewView()
-	view.Catalog = s.catalog
 	var epoch int64
-	var bad error
+	var pages []*[]v1.Resource
+	var decoding errgroup.Group
+	decoding.SetLimit(runtime.GOMAXPROCS(0))
 	revision, err := s.backend.scan(ctx, modelStart, modelEnd, func(page []entry) error {
-		what, err := apply(view, page)
-		epoch, bad = max(epoch, what.epoch), err
-		return err
+		into := new([]v1.Resource)
+		pages = append(pages, into)
+		if len(page) > 0 && page[0].key == epochKey {
+			epoch = page[0].revision
+		}
+		decoding.Go(func() (err error) {
+			*into, err = decodeAll(page)
+			return err
+		})
+		return nil
 	})
-	if bad != nil {
+	if bad := decoding.Wait(); bad != nil {
 		return bad
 	}
 	if err != nil {
@@ -59,9 +70,32 @@ func (s *Store) load(ctx context.Context) error {
 	if revision < seen {
 		return fmt.Errorf("read store: it is at revision %d, but %d was seen already: was it restored from a backup? restart the orchestrator", revision, seen)
 	}
-	view.Revision = revision
+	var all []v1.Resource
+	for _, page := range pages {
+		all = append(all, *page...)
+	}
+	view := model.ViewOf(all)
+	view.Catalog, view.Revision = s.catalog, revision
 	s.publish(Step{View: view, Gap: revision > seen}, epoch)
 	return nil
+}
+
+func decodeAll(entries []entry) (all []v1.Resource, err error) {
+	for _, e := range entries {
+		if e.key == epochKey || !ofModel(e) {
+			continue
+		}
+		k, err := parseKey(e.key)
+		if err != nil {
+			return nil, err
+		}
+		r, err := decode(k, e)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, r)
+	}
+	return all, nil
 }
 
 // apply puts entries into a view that nobody else has seen.
@@ -88,26 +122,11 @@ func apply(view *model.View, entries []entry) (done applied, err error) {
 		if err != nil {
 			return done, err
 		}
-		shareNames(view, r)
+		view.Intern(r)
 		view.Put(k.Kind, r)
 		done.add(Change{Key: k, Revision: e.revision, Before: before, After: r})
 	}
 	return done, nil
-}
-
-// shareNames lets a nic name its parents by their own strings: there may be a
-// hundred thousand, and each copy is 48 bytes.
-func shareNames(view *model.View, r v1.Resource) {
-	nic, ok := r.(*v1.VMNic)
-	if !ok {
-		return
-	}
-	if l3 := model.Get[v1.L3Network](view, nic.L3NetworkUUID); l3 != nil {
-		nic.L3NetworkUUID = l3.UUID
-	}
-	if vm := model.Get[v1.VMInstance](view, nic.VMInstanceUUID); vm != nil {
-		nic.VMInstanceUUID = vm.UUID
-	}
 }
 
 // ofModel is false for private keys, which lie between the epoch and the
