@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"github.com/sluice-nfv/sluice/api/client"
 	v1 "github.com/sluice-nfv/sluice/api/v1"
@@ -46,16 +47,18 @@ var scaleSizes = []int{0, 1_000, 10_000, 100_000}
 
 // scaled is what was measured with a store of one size.
 type scaled struct {
-	nics                     int
-	data                     float64 // bytes of the encoded resources
-	memory, busy             float64 // bytes of the server's anonymous memory: once started, after the calls
-	start                    time.Duration
-	create, read, page, sort []time.Duration
+	nics         int
+	data         float64 // bytes of the resources as JSON, which is how etcd has them
+	memory, busy float64 // bytes of the server's anonymous memory: once started, after the calls
+	start        time.Duration
+	// sync is one write of the log's size to the same disk, between the calls:
+	// below it no create can be.
+	create, sync, read, page, sort []time.Duration
 }
 
 func (s scaled) String() string {
-	return fmt.Sprintf("scale %6d nics: data=%.1fMB memory=%.1fMB busy=%.1fMB start=%.2fs create p50=%.2f p99=%.2f read p50=%.2f page p50=%.2f p99=%.2f sorted p50=%.2f ms",
-		s.nics, s.data/1e6, s.memory/1e6, s.busy/1e6, s.start.Seconds(), ms(s.create, 50), ms(s.create, 99), ms(s.read, 50), ms(s.page, 50), ms(s.page, 99), ms(s.sort, 50))
+	return fmt.Sprintf("scale %6d nics: data=%.1fMB memory=%.1fMB busy=%.1fMB start=%.2fs create p50=%.2f p99=%.2f sync p50=%.2f p99=%.2f read p50=%.2f page p50=%.2f p99=%.2f sorted p50=%.2f ms",
+		s.nics, s.data/1e6, s.memory/1e6, s.busy/1e6, s.start.Seconds(), ms(s.create, 50), ms(s.create, 99), ms(s.sync, 50), ms(s.sync, 99), ms(s.read, 50), ms(s.page, 50), ms(s.page, 99), ms(s.sort, 50))
 }
 
 // ms is a percentile in milliseconds.
@@ -86,6 +89,7 @@ func scale(ctx context.Context, b *bench) ([]result, error) {
 		all = append(all, one)
 	}
 	none, most := all[0], all[len(all)-1]
+	// A nic with its VM: what memory grew by, less what their JSON has.
 	above := (most.memory - none.memory - (most.data - none.data)) / float64(most.nics)
 	return []result{
 		bound("scale-create-p99", "ms", ms(most.create, 99), goalCreate),
@@ -218,7 +222,7 @@ func (b *bench) serveScaled(ctx context.Context, dir string, s *scaled) (err err
 	if s.memory, err = anonymous(server.Process.Pid); err != nil {
 		return err
 	}
-	if err := s.calls(ctx, api); err != nil {
+	if err := s.calls(ctx, api, filepath.Join(dir, "sync")); err != nil {
 		return err
 	}
 	s.busy, err = anonymous(server.Process.Pid)
@@ -226,7 +230,12 @@ func (b *bench) serveScaled(ctx context.Context, dir string, s *scaled) (err err
 }
 
 // calls times one call after the other.
-func (s *scaled) calls(ctx context.Context, api *client.Client) error {
+func (s *scaled) calls(ctx context.Context, api *client.Client, file string) error {
+	disk, err := openDisk(file)
+	if err != nil {
+		return err
+	}
+	defer disk.Close()
 	l3s, err := client.List[v1.L3Network](ctx, api, "/v1/l3-networks", nil)
 	if err != nil {
 		return err
@@ -246,6 +255,7 @@ func (s *scaled) calls(ctx context.Context, api *client.Client) error {
 			timed(&s.create, http.MethodPost, "/v1/vm-instances", v1.CreateVMInstance{
 				CreateMeta: v1.CreateMeta{Name: "one-more"}, Nics: []v1.CreateVMNic{{L3NetworkUUID: l3s[0].UUID}},
 			}, &vm),
+			timedSync(&s.sync, disk),
 			timed(&s.read, http.MethodGet, "/v1/vm-instances/"+vm.UUID, nil, &vm),
 			timed(&s.page, http.MethodGet, "/v1/vm-nics?limit=100&cursor="+next, nil, &page),
 		); err != nil {
@@ -265,6 +275,29 @@ func (s *scaled) calls(ctx context.Context, api *client.Client) error {
 		}
 	}
 	return nil
+}
+
+// logRecord is what etcd appends to its log for one VM with a nic, in bytes.
+const logRecord = 1536
+
+// openDisk is a file with room for all records, as etcd makes its logs.
+func openDisk(file string) (*os.File, error) {
+	f, err := os.Create(file)
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(unix.Fallocate(int(f.Fd()), 0, 0, scaleCalls*logRecord), f.Sync()); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+func timedSync(into *[]time.Duration, f *os.File) error {
+	began := time.Now()
+	_, err := f.Write(make([]byte, logRecord))
+	err = errors.Join(err, unix.Fdatasync(int(f.Fd())))
+	*into = append(*into, time.Since(began))
+	return err
 }
 
 // anonymous is a process's memory that no file stands behind, in bytes
