@@ -47,6 +47,7 @@ func ViewOf(all []v1.Resource) *View {
 	v := &View{}
 	var rows [kindCount][]row
 	for _, r := range all {
+		pack(r)
 		kind := KindOf(r)
 		rows[kind] = append(rows[kind], row{r.GetMeta().UUID, r})
 	}
@@ -56,7 +57,7 @@ func ViewOf(all []v1.Resource) *View {
 	var links [indexCount][]link
 	var held []holding
 	for _, r := range all {
-		v.Intern(r)
+		v.share(r)
 		linksOf(r, func(i Index, l link) { links[i] = append(links[i], l) })
 		held = append(held, holdingsOf(r)...)
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
@@ -92,6 +93,7 @@ func embeddedConfig(dir string, quota int64, log *slog.Logger) *embed.Config {
 	c.MaxTxnOps = 100_000          // a cascading delete is one transaction
 	c.MaxRequestBytes = 10_000_000 // etcd's own advice is not to go beyond
 	c.QuotaBackendBytes = quota
+	c.WarningApplyDuration = time.Second // reading everything takes long, in pages
 	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.New(slogCore{log}, zap.WithFatalHook(panicking{})))
 	return c
 }
