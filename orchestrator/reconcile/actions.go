@@ -104,11 +104,18 @@ func (c *call) begin(ctx context.Context) error {
 	})
 }
 
+// image uploads the template, one orchestrator at a time: another would take a
+// half uploaded file for one that was cut short, and replace it.
 func (c *call) image(ctx context.Context) error {
 	img, hv, err := c.template()
 	if err != nil {
 		return err
 	}
+	lock, err := c.Store.Lock(ctx, "image/"+img.UUID+"/"+c.row.HostUUID)
+	if err != nil {
+		return err
+	}
+	defer lock.Unlock()
 	for _, name := range plan.ImageVolumes(img) {
 		if err := hv.EnsureVolume(ctx, plan.ImageVolume(img, name), img.Files[name].Size, imageFile(img, name)); err != nil {
 			return fmt.Errorf("upload %s of image %s: %w", name, img.Name, err)

@@ -159,6 +159,12 @@ func (l *hostLink) connect(ctx context.Context, row *v1.Host) (hypervisor.Hyperv
 	if cluster == nil {
 		return nil, info, v1.NotFound("cluster", row.ClusterUUID)
 	}
+	// One orchestrator at a time makes the pool of a new host and probes it.
+	lock, err := l.r.Store.Lock(ctx, "host/"+l.uuid)
+	if err != nil {
+		return nil, info, err
+	}
+	defer lock.Unlock()
 	hv, err := l.r.Open(ctx, row.LibvirtURI, cluster.HypervisorType)
 	if err != nil {
 		return nil, info, err

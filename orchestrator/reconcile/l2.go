@@ -11,12 +11,20 @@ import (
 	"github.com/sluice-nfv/sluice/orchestrator/model"
 )
 
+// bridgesLock is held by who makes or removes bridges and records that, or a
+// detach would remove what an attach beside it has just found. All bridges are
+// on one machine, of which several orchestrators may take care.
+const bridgesLock = "bridges"
+
 // AttachL2 makes an L2 network real on every connected host of a cluster and
 // then stores the attachment. A failure on one host names it, and undoes the
 // rest. A host that connects later is brought up to date then.
 func (r *Reconciler) AttachL2(ctx context.Context, l2uuid, cluster string) error {
-	r.bridges.Lock()
-	defer r.bridges.Unlock()
+	bridges, err := r.Store.Lock(ctx, bridgesLock)
+	if err != nil {
+		return err
+	}
+	defer bridges.Unlock()
 	view := r.Store.View()
 	if err := model.CheckAttachL2(view, l2uuid, cluster); err != nil {
 		return err
@@ -33,8 +41,7 @@ func (r *Reconciler) AttachL2(ctx context.Context, l2uuid, cluster string) error
 		}
 		made = append(made, v1.Realization{HostUUID: host.UUID, Bridge: bridge})
 	}
-	_, err := r.Store.Update(ctx, func(tx *model.Tx) error { return model.AttachL2(tx, l2uuid, cluster, made) })
-	if err != nil {
+	if _, err := r.Store.Update(ctx, func(tx *model.Tx) error { return model.AttachL2(tx, l2uuid, cluster, made) }); err != nil {
 		return errors.Join(err, r.undo(ctx, l2, made))
 	}
 	return nil
@@ -42,8 +49,11 @@ func (r *Reconciler) AttachL2(ctx context.Context, l2uuid, cluster string) error
 
 // DetachL2 stores that an L2 network leaves a cluster and removes its bridges there.
 func (r *Reconciler) DetachL2(ctx context.Context, l2uuid, cluster string) error {
-	r.bridges.Lock()
-	defer r.bridges.Unlock()
+	bridges, err := r.Store.Lock(ctx, bridgesLock)
+	if err != nil {
+		return err
+	}
+	defer bridges.Unlock()
 	before := model.Get[v1.L2Network](r.Store.View(), l2uuid)
 	if _, err := r.Store.Update(ctx, func(tx *model.Tx) error { return model.DetachL2(tx, l2uuid, cluster) }); err != nil || before == nil {
 		return err
@@ -54,8 +64,11 @@ func (r *Reconciler) DetachL2(ctx context.Context, l2uuid, cluster string) error
 
 // DeleteL2 deletes an L2 network with its L3 networks and removes its bridges.
 func (r *Reconciler) DeleteL2(ctx context.Context, l2uuid string) error {
-	r.bridges.Lock()
-	defer r.bridges.Unlock()
+	bridges, err := r.Store.Lock(ctx, bridgesLock)
+	if err != nil {
+		return err
+	}
+	defer bridges.Unlock()
 	before := model.Get[v1.L2Network](r.Store.View(), l2uuid)
 	if _, err := r.Store.Update(ctx, func(tx *model.Tx) error { return model.DeleteL2Network(tx, l2uuid) }); err != nil || before == nil {
 		return err
@@ -76,8 +89,11 @@ func (r *Reconciler) DeleteHost(ctx context.Context, uuid string) error {
 	if err != nil {
 		return err
 	}
-	r.bridges.Lock()
-	defer r.bridges.Unlock()
+	bridges, err := r.Store.Lock(ctx, bridgesLock)
+	if err != nil {
+		return err
+	}
+	defer bridges.Unlock()
 	before := r.Store.View()
 	if _, err := r.Store.Update(ctx, func(tx *model.Tx) error { return model.DeleteHost(tx, uuid) }); err != nil {
 		return err
@@ -163,8 +179,11 @@ func (r *Reconciler) realizeFor(ctx context.Context, row *v1.VirtualRouter) erro
 }
 
 func (r *Reconciler) realizeOn(ctx context.Context, hostUUID string, choose func(*v1.L2Network) bool) error {
-	r.bridges.Lock()
-	defer r.bridges.Unlock()
+	bridges, err := r.Store.Lock(ctx, bridgesLock)
+	if err != nil {
+		return err
+	}
+	defer bridges.Unlock()
 	view := r.Store.View()
 	host := model.Get[v1.Host](view, hostUUID)
 	if host == nil {

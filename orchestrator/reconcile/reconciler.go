@@ -70,9 +70,6 @@ type Reconciler struct {
 	wg     sync.WaitGroup
 	hosts  *hosts
 	wants  *wants
-	// bridges: one at a time makes or removes bridges and records that, or a
-	// detach would remove what an attach beside it has just found.
-	bridges sync.Mutex
 
 	mu      sync.Mutex
 	workers map[string]*worker // by router UUID

@@ -13,7 +13,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -26,9 +25,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"go.etcd.io/etcd/server/v3/embed"
-
 	"github.com/sluice-nfv/sluice/orchestrator/app"
+	"github.com/sluice-nfv/sluice/test/etcd"
 )
 
 var requests = flag.Int("requests", 250, "creates in parallel; a tenth of them find no address")
@@ -48,10 +46,10 @@ func TestMain(m *testing.M) {
 	err := fmt.Errorf("no role %q", role)
 	switch role {
 	case "etcd":
-		err = runEtcd(ctx, dir)
+		err = etcd.Run(ctx, dir)
 	case "server":
 		err = app.Run(ctx, app.Config{
-			DataDir: dir, Etcd: []string{endpoint(filepath.Dir(dir))}, Socket: socket(dir), Instance: "sluice-fleet", Version: "test",
+			DataDir: dir, Etcd: []string{etcd.Endpoint(filepath.Dir(dir))}, Socket: socket(dir), Instance: "sluice-fleet", Version: "test",
 			Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		})
 	}
@@ -61,32 +59,7 @@ func TestMain(m *testing.M) {
 	}
 }
 
-func endpoint(dir string) string { return "unix://" + filepath.Join(dir, "etcd.sock") }
-func socket(dir string) string   { return filepath.Join(dir, "s") }
-
-func runEtcd(ctx context.Context, dir string) error {
-	at, err := url.Parse(endpoint(dir))
-	if err != nil {
-		return err
-	}
-	c := embed.NewConfig()
-	c.Dir, c.LogLevel = filepath.Join(dir, "etcd"), "fatal"
-	c.ListenClientUrls, c.AdvertiseClientUrls = []url.URL{*at}, []url.URL{*at}
-	c.ListenPeerUrls, c.AdvertisePeerUrls = nil, []url.URL{{Scheme: "http", Host: "127.0.0.1:2380"}}
-	c.InitialCluster = c.InitialClusterFromName(c.Name)
-	c.TickMs, c.ElectionMs, c.MaxTxnOps = 10, 100, 4096
-	server, err := embed.StartEtcd(c)
-	if err != nil {
-		return err
-	}
-	defer server.Close()
-	select {
-	case <-ctx.Done():
-		return nil
-	case err := <-server.Err():
-		return err
-	}
-}
+func socket(dir string) string { return filepath.Join(dir, "s") }
 
 // fleet is the etcd and the orchestrators on it.
 type fleet struct {

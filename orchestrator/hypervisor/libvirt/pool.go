@@ -22,16 +22,26 @@ type poolRef struct {
 func (h *Host) storagePool(ctx context.Context) (golibvirt.StoragePool, error) {
 	h.pool.mu.Lock()
 	defer h.pool.mu.Unlock()
-	pool, err := ask(ctx, h.calls, "find storage pool "+h.config.Instance, func(lv *golibvirt.Libvirt) (golibvirt.StoragePool, error) {
-		return lv.StoragePoolLookupByName(h.config.Instance)
-	})
+	pool, err := h.findPool(ctx)
 	if hypervisor.IsNotFound(err) {
-		pool, err = h.definePool(ctx)
+		if pool, err = h.definePool(ctx); err != nil {
+			// Another orchestrator may have defined it in between, under the UUID
+			// that libvirt gave it: then libvirt refuses ours.
+			if found, missing := h.findPool(ctx); missing == nil {
+				pool, err = found, nil
+			}
+		}
 	}
 	if err != nil {
 		return pool, err
 	}
 	return pool, h.activatePool(ctx, pool)
+}
+
+func (h *Host) findPool(ctx context.Context) (golibvirt.StoragePool, error) {
+	return ask(ctx, h.calls, "find storage pool "+h.config.Instance, func(lv *golibvirt.Libvirt) (golibvirt.StoragePool, error) {
+		return lv.StoragePoolLookupByName(h.config.Instance)
+	})
 }
 
 func (h *Host) definePool(ctx context.Context) (golibvirt.StoragePool, error) {
@@ -63,7 +73,7 @@ func (h *Host) activatePool(ctx context.Context, pool golibvirt.StoragePool) err
 	path, err := ask(ctx, h.calls, "start storage pool "+pool.Name, func(lv *golibvirt.Libvirt) (string, error) {
 		active, err := lv.StoragePoolIsActive(pool)
 		if err == nil && active == 0 {
-			err = lv.StoragePoolCreate(pool, 0)
+			err = ignore(lv.StoragePoolCreate(pool, 0), golibvirt.ErrOperationInvalid) // another one did
 		}
 		if err != nil || h.pool.path != "" {
 			return h.pool.path, err

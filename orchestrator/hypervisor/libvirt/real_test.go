@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -278,5 +280,29 @@ func TestInstancesAreApart(t *testing.T) {
 	}
 	if err := other.DeleteDomain(t.Context(), d.UUID); !hypervisor.IsConflict(err) {
 		t.Errorf("other's DeleteDomain: %v, want conflict", err)
+	}
+}
+
+// Several orchestrators may meet a new host at once: one of them makes the pool.
+func TestManyMakeThePoolAtOnce(t *testing.T) {
+	p := needPrivate(t)
+	for round := range 5 {
+		config := libvirt.Config{
+			URI: "qemu:///system?socket=" + p.socket, Instance: fmt.Sprintf("many-%d", round), VirtType: "qemu", PoolPath: t.TempDir(),
+		}
+		errs := make([]error, 6)
+		var all sync.WaitGroup
+		for i := range errs {
+			all.Go(func() {
+				h, err := libvirt.Open(t.Context(), config)
+				if errs[i] = err; err == nil {
+					errs[i] = h.Close()
+				}
+			})
+		}
+		all.Wait()
+		if err := errors.Join(errs...); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
