@@ -76,7 +76,7 @@ var doors = map[string][]string{
 	"github.com/google/nftables":         {"appliance/dataplane/netfilter"},
 	"github.com/vishvananda/netlink":     {"appliance/dataplane/nl", "orchestrator/hostnet"},
 	"github.com/gin-gonic/gin":           {"orchestrator/httpapi"},
-	"go.etcd.io/etcd":                    {"orchestrator/store"},
+	"go.etcd.io/etcd":                    {"orchestrator/store", "test/etcd"},
 	"github.com/insomniacslk/dhcp":       {"appliance/services/dhcp"},
 	"github.com/miekg/dns":               {"appliance/services/dns", "test"},
 	"github.com/spf13/cobra":             {"orchestrator/cli", "orchestrator/cmd", "imagebuild/cmd"},
