@@ -57,6 +57,11 @@ type VIP struct {
 	System            bool     `json:"system"`
 	VirtualRouterUUID string   `json:"virtualRouterUuid,omitempty" doc:"The router whose own address it is"`
 	UseFor            []string `json:"useFor" doc:"EIP, PortForwarding, SNAT"`
+	// IPRequested: the address was asked for, and so is never changed.
+	IPRequested bool `json:"ipRequested,omitempty"`
+	// Conditions has Address: False while a stranger answers for it, so that no
+	// router takes it.
+	Conditions []Condition `json:"conditions,omitempty" doc:"Address: False while somebody else on the wire answers for it"`
 }
 
 // CreateVIP is the body of POST /v1/vips.

@@ -1,6 +1,9 @@
 package v1
 
-import "net/netip"
+import (
+	"net/netip"
+	"time"
+)
 
 // L2 network types. Others are refused with l2-type-unsupported until a
 // realizer for them exists.
@@ -75,6 +78,9 @@ type L3Network struct {
 	DHCPRelays []netip.Addr `json:"dhcpRelays,omitempty" doc:"Relay agents that the router answers, by their giaddr"`
 	// ReservedRanges are never allocated.
 	ReservedRanges []AddressRange `json:"reservedRanges,omitempty"`
+	// Strangers are addresses that somebody on the wire has whom Sluice does not
+	// know. They are not allocated while he answers.
+	Strangers []Stranger `json:"strangers,omitempty" doc:"Addresses that answer ARP though nobody has been given them; not allocated while they do"`
 	// AllocationStrategy chooses among the free addresses.
 	AllocationStrategy string `json:"allocationStrategy" enum:"FirstAvailable,Random,AscDelayRecycle" doc:"How a free address is chosen"`
 	// LastAllocatedIP is where AscDelayRecycle goes on from: every address that
@@ -106,6 +112,13 @@ func (l *L3Network) Provider(service string) string {
 type HostRoute struct {
 	Prefix  netip.Prefix `json:"prefix"`
 	NextHop netip.Addr   `json:"nexthop"`
+}
+
+// Stranger is somebody who answers ARP for an address.
+type Stranger struct {
+	IP    netip.Addr `json:"ip"`
+	MAC   string     `json:"mac"`
+	Since time.Time  `json:"since"`
 }
 
 // DNSRecord is a name with its addresses (A records, and PTR records for them).

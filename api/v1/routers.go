@@ -109,6 +109,8 @@ type RouterNic struct {
 	IP            netip.Addr   `json:"ip"`
 	Prefix        netip.Prefix `json:"networkCidr"`
 	Gateway       netip.Addr   `json:"gateway,omitzero"`
+	// Claimed: the router has had the address, which nobody answered for before.
+	Claimed bool `json:"claimed,omitempty" doc:"The router has had the address, for which nobody else answered before"`
 }
 
 // HasRole reports whether the nic has the role.

@@ -176,6 +176,8 @@ func (w *world) fail(ctx context.Context, uuid, stage string, since time.Time) e
 	return v1.Unavailable("router-failed", "stage %s: %s; it is tried again, and so is a repeated call", stage, message).On(uuid)
 }
 
+func (w *world) WaitClaim(context.Context, string) {}
+
 func (w *world) WaitVM(ctx context.Context, uuid string) error {
 	for nic := range model.Related[v1.VMNic](w.store.View(), model.NicsOfVM, uuid) {
 		if r := model.RouterOf(w.store.View(), nic.L3NetworkUUID); r != nil {

@@ -4,8 +4,11 @@ package hostnet
 
 import (
 	"context"
+	"net/netip"
 
 	v1 "github.com/sluice-nfv/sluice/api/v1"
+	"github.com/sluice-nfv/sluice/orchestrator/hostnet/arp"
+	"github.com/sluice-nfv/sluice/orchestrator/hostnet/bridge"
 )
 
 // Type is one type of L2 network: what its networks are like, and how they are
@@ -60,6 +63,11 @@ func (l Local) Unrealize(ctx context.Context, l2 *v1.L2Network) error {
 		return err
 	}
 	return t.Unrealize(ctx, l2)
+}
+
+// WhoHas asks on the network's bridge who has the addresses: see arp.WhoHas.
+func (l Local) WhoHas(ctx context.Context, l2 *v1.L2Network, ips []netip.Addr) (map[netip.Addr]string, error) {
+	return arp.WhoHas(ctx, bridge.Name(l2), ips)
 }
 
 // of finds the network's type. The rules refuse networks of others, so that

@@ -51,6 +51,9 @@ type Effects interface {
 	WaitRouter(ctx context.Context, uuid string) error
 	// WaitVM is WaitRouter for every router that serves a nic of the VM.
 	WaitVM(ctx context.Context, uuid string) error
+	// WaitClaim waits until the wire was asked who has a VIP's address, some
+	// tenths of a second at most.
+	WaitClaim(ctx context.Context, vip string)
 	// Settle waits until every router that answers is as the newest view
 	// wants it.
 	Settle(ctx context.Context) error

@@ -49,7 +49,7 @@ func TestDryRunTellsWhatWouldHappen(t *testing.T) {
 	if got := changed(start); got != "created virtual-routers; created vips; changed vm-instances state" {
 		t.Error(got)
 	}
-	if len(start.Routers) != 1 || strings.Join(start.Routers[0].Actions, " ") != "place begin image token config define boot enrol adopt apply" {
+	if len(start.Routers) != 1 || strings.Join(start.Routers[0].Actions, " ") != "place begin ask image token config define claim boot enrol adopt apply" {
 		t.Fatalf("%+v", start.Routers)
 	}
 	rows := strings.Join(start.Routers[0].Rows, "\n")

@@ -62,6 +62,27 @@ func (a *API) actOnVM(ctx context.Context, in *action) (*One[v1.VMInstance], err
 
 func (a *API) vips() {
 	Read[v1.VIP](a)
-	Create(a, model.CreateVIP)
+	type createVIP struct {
+		DryRun
+		Wait
+		Body v1.CreateVIP
+	}
+	Handle(a, createOperation[v1.VIP](), func(ctx context.Context, in *createVIP) (*One[v1.VIP], error) {
+		return settled(ctx, a, in.Wait, func() (*One[v1.VIP], error) { return a.createVIP(ctx, in.dry(), in.Body) })
+	})
 	Delete[v1.VIP](a, model.DeleteVIP)
+}
+
+// createVIP answers with the address that the VIP keeps: one that was chosen
+// becomes another if a stranger on the wire has it.
+func (a *API) createVIP(ctx context.Context, dry bool, req v1.CreateVIP) (*One[v1.VIP], error) {
+	made, err := create(ctx, a, dry, func(tx *model.Tx) (*v1.VIP, error) { return model.CreateVIP(tx, req) })
+	if err != nil || req.IP != "" {
+		return made, err
+	}
+	a.effects.WaitClaim(ctx, made.Body.UUID)
+	if now, err := one[v1.VIP](a.view(ctx), made.Body.UUID); err == nil {
+		return now, nil
+	}
+	return made, nil
 }

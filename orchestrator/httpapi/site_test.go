@@ -37,7 +37,8 @@ type world struct {
 	broken  atomic.Pointer[v1.Error]
 	waits   atomic.Int32
 	settles atomic.Int32
-	hold    chan struct{} // if not nil, WaitVM lasts until it is closed
+	claim   func(vip string) // if not nil, what WaitClaim does
+	hold    chan struct{}    // if not nil, WaitVM lasts until it is closed
 }
 
 func (w *world) AttachL2(ctx context.Context, l2, cluster string) error {
@@ -113,6 +114,12 @@ func (w *world) WaitRouter(ctx context.Context, uuid string) error {
 		return nil
 	})
 	return err
+}
+
+func (w *world) WaitClaim(_ context.Context, vip string) {
+	if w.claim != nil {
+		w.claim(vip)
+	}
 }
 
 func (w *world) WaitVM(ctx context.Context, uuid string) error {

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"math/big"
 	"net/netip"
+	"slices"
 
 	v1 "github.com/sluice-nfv/sluice/api/v1"
 	"github.com/sluice-nfv/sluice/orchestrator/plan/ipam"
@@ -42,7 +43,7 @@ func poolOf(v *View, l3 string) ipam.Pool {
 		p.Ranges = append(p.Ranges, v1.AddressRange{StartIP: r.StartIP, EndIP: r.EndIP})
 	}
 	if n := Get[v1.L3Network](v, l3); n != nil {
-		p.Reserved = n.ReservedRanges
+		p.Reserved = append(slices.Clip(n.ReservedRanges), strangersOf(v, n)...)
 	}
 	return p
 }
@@ -129,6 +130,8 @@ func askedIP(v *View, l3 *v1.L3Network, pool ipam.Pool, asked string) (netip.Add
 	switch owner := v.AddressOwner(l3.UUID, ip); {
 	case !pool.InRange(ip):
 		return netip.Addr{}, v1.Refused("address-outside-ranges", "%s is in no range of L3 network %q; ask for one that is, or leave it out", ip, l3.Name).On(l3.UUID)
+	case strangerAt(l3, ip) != "" && owner == "":
+		return netip.Addr{}, v1.Conflict("address-in-use", "%s of L3 network %q answers ARP as %s, which is nobody's that is known here; turn that off and wait a minute, or ask for another", ip, l3.Name, strangerAt(l3, ip)).On(l3.UUID)
 	case pool.IsReserved(ip):
 		return netip.Addr{}, v1.Refused("address-reserved", "%s of L3 network %q is reserved; ask for another", ip, l3.Name).On(l3.UUID)
 	case owner != "":

@@ -39,7 +39,7 @@ func Optional(field string) bool {
 // fixed for good; of one kind, or of all.
 var reasons = map[string]string{
 	"uuid": serverKeeps, "createDate": serverKeeps, "lastOpDate": serverKeeps, "revision": serverKeeps, "conditions": serverKeeps,
-	"status": serverKeeps, "useFor": serverKeeps, "realizations": serverKeeps, "virtType": serverKeeps,
+	"status": serverKeeps, "useFor": serverKeeps, "strangers": serverKeeps, "ipRequested": serverKeeps, "realizations": serverKeeps, "virtType": serverKeeps,
 	"hosts/cpuNum": serverKeeps, "hosts/memorySize": serverKeeps,
 	"accountUuid":                       "it belongs to the account that made it; delete it and make it as another",
 	"sharedWith":                        "networks are shared with PUT shared-with below their path",

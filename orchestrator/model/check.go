@@ -22,6 +22,7 @@ func Check(v *View) []error {
 	c.nics()
 	c.routers()
 	c.vips()
+	c.strangers()
 	c.mappings()
 	return c.breaches
 }

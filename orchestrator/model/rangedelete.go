@@ -38,9 +38,9 @@ func forgetSubnet(tx *Tx, l3UUID string) {
 	if _, ok := SubnetOf(tx.View, l3UUID); ok || l3 == nil {
 		return
 	}
-	if l3.RouterInterfaceIP.IsValid() || len(l3.ReservedRanges) > 0 {
+	if l3.RouterInterfaceIP.IsValid() || len(l3.ReservedRanges)+len(l3.Strangers) > 0 {
 		l3 = Copy(l3)
-		l3.RouterInterfaceIP, l3.ReservedRanges = netip.Addr{}, nil
+		l3.RouterInterfaceIP, l3.ReservedRanges, l3.Strangers = netip.Addr{}, nil, nil
 		tx.Save(l3)
 	}
 }

@@ -63,9 +63,10 @@ func planNic(v *View, guest *v1.L3Network, s seat, old *v1.VirtualRouter, macs m
 	nic := v1.RouterNic{Roles: s.roles, L3NetworkUUID: s.l3, Prefix: subnet.CIDR}
 	have, kept := nicOn(old, s.l3)
 	var err error
-	if nic.IP, err = planAddress(v, guest, s, subnet, have.IP, routerUUID(old)); err != nil {
+	if nic.IP, err = planAddress(v, guest, s, subnet, have, routerUUID(old)); err != nil {
 		return nic, err
 	}
+	nic.Claimed = have.Claimed && have.IP == nic.IP
 	nic.Gateway = subnet.Gateway
 	if nic.HasRole(RoleGuest) && guest.HasService(v1.SNAT) {
 		nic.Gateway = nic.IP // guests leave through the router, wherever it sits
@@ -78,17 +79,12 @@ func planNic(v *View, guest *v1.L3Network, s seat, old *v1.VirtualRouter, macs m
 
 // planAddress: with SNAT the router is its guests' gateway; without, it is one
 // more host of the network, and so it is on networks that it does not serve.
-func planAddress(v *View, guest *v1.L3Network, s seat, subnet Subnet, have netip.Addr, router string) (netip.Addr, error) {
+func planAddress(v *View, guest *v1.L3Network, s seat, subnet Subnet, have v1.RouterNic, router string) (netip.Addr, error) {
 	l3 := Get[v1.L3Network](v, s.l3)
-	fixed := netip.Addr{}
-	if s.l3 == guest.UUID {
-		if fixed = guest.RouterInterfaceIP; !fixed.IsValid() && guest.HasService(v1.SNAT) {
-			fixed = subnet.Gateway
-		}
-	}
+	fixed := fixedAddress(guest, s.l3, subnet)
 	if !fixed.IsValid() {
-		if poolOf(v, s.l3).InRange(have) {
-			return have, nil
+		if poolOf(v, s.l3).InRange(have.IP) && (have.Claimed || strangerAt(l3, have.IP) == "") {
+			return have.IP, nil
 		}
 		return allocateIP(v, l3, "")
 	}
@@ -96,6 +92,20 @@ func planAddress(v *View, guest *v1.L3Network, s seat, subnet Subnet, have netip
 		return fixed, v1.Conflict("address-in-use", "%s, the router's address on L3 network %q, is in use on its L2; free it, or set another routerInterfaceIp", fixed, l3.Name).On(l3.UUID, owner)
 	}
 	return fixed, nil
+}
+
+// fixedAddress is the address that a router must have on a network, if it may
+// not choose: its guests know it.
+func fixedAddress(guest *v1.L3Network, l3 string, subnet Subnet) netip.Addr {
+	switch {
+	case l3 != guest.UUID:
+		return netip.Addr{}
+	case guest.RouterInterfaceIP.IsValid():
+		return guest.RouterInterfaceIP
+	case guest.HasService(v1.SNAT):
+		return subnet.Gateway
+	}
+	return netip.Addr{}
 }
 
 func checkSeats(v *View, guest *v1.L3Network, seats []seat, old *v1.VirtualRouter) error {

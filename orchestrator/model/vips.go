@@ -28,7 +28,7 @@ func CreateVIP(tx *Tx, req v1.CreateVIP) (*v1.VIP, error) {
 	if err != nil {
 		return nil, err
 	}
-	vip := &v1.VIP{Meta: meta, L3NetworkUUID: l3.UUID, IP: ip, State: v1.Enabled, UseFor: []string{}}
+	vip := &v1.VIP{Meta: meta, L3NetworkUUID: l3.UUID, IP: ip, State: v1.Enabled, UseFor: []string{}, IPRequested: req.IP != ""}
 	return vip, tx.Create(vip)
 }
 
@@ -80,7 +80,7 @@ func createSystemVIP(tx *Tx, r *v1.VirtualRouter) error {
 // moveVIP gives a VIP another address, and so all that use it.
 func moveVIP(tx *Tx, vip *v1.VIP, ip netip.Addr) {
 	vip = Copy(vip)
-	vip.IP = ip
+	vip.IP, vip.Conditions = ip, nil // to be claimed
 	tx.Save(vip)
 	for _, f := range slices.Collect(Related[v1.PortForwardingRule](tx.View, ForwardingsOfVIP, vip.UUID)) {
 		f = Copy(f)

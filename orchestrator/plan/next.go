@@ -15,10 +15,12 @@ const (
 	Leave  Action = "leave"  // nothing of the router is on the host that it moves away from
 	Place  Action = "place"  // choose and store the host
 	Begin  Action = "begin"  // store that a new build was begun, under a new epoch
+	Ask    Action = "ask"    // begin to ask the wire who has the addresses that are new to the router
 	Image  Action = "image"  // the template's files are on the host
 	Token  Action = "token"  // make and store the join token of the epoch
 	Config Action = "config" // the config drive is on the host
 	Define Action = "define" // the domain is defined and runs
+	Claim  Action = "claim"  // nobody has answered for them
 	Boot   Action = "boot"   // something answers at the agent's address
 	Enrol  Action = "enrol"  // the agent has a certificate of ours
 	Adopt  Action = "adopt"  // drop what older builds left; store that this one is over
@@ -34,6 +36,7 @@ func (a Action) Stage() string { return stages[a] }
 
 var stages = map[Action]string{
 	Leave: "Placement", Place: "Placement", Begin: "Placement",
+	Ask: "Address", Claim: "Address",
 	Image: "Storage", Token: "Storage", Config: "Storage",
 	Define: "Domain", Stop: "Domain", Destroy: "Domain", Forget: "Domain",
 	Boot:  "Boot",
@@ -68,7 +71,9 @@ const (
 
 // build is a router from nothing. The token comes behind the image, whose
 // upload may take longer than a token is good for.
-var build = []Action{Image, Token, Config, Define, Boot, Enrol, Adopt, Apply}
+// Answers of the wire are waited for while the domain boots, which has no
+// address but for management before the first spec.
+var build = []Action{Ask, Image, Token, Config, Define, Claim, Boot, Enrol, Adopt, Apply}
 
 // Next are the actions that make the router what its row and the wanted
 // content's hash say, given what was observed. None: all is well.

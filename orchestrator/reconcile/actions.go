@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +22,8 @@ var do = map[plan.Action]func(*call, context.Context) error{
 	plan.Leave:   (*call).leave,
 	plan.Place:   (*call).place,
 	plan.Begin:   (*call).begin,
+	plan.Ask:     (*call).ask,
+	plan.Claim:   (*call).claim,
 	plan.Image:   (*call).image,
 	plan.Token:   (*call).token,
 	plan.Config:  (*call).config,
@@ -185,6 +188,10 @@ func (c *call) adopt(ctx context.Context) error {
 	c.silent = time.Time{} // a former agent's silence is not this one's
 	return c.update(ctx, func(r *v1.VirtualRouter, now time.Time) {
 		r.State = v1.StateRunning
+		r.Nics = slices.Clone(r.Nics)
+		for i := range r.Nics {
+			r.Nics[i].Claimed = true
+		}
 		c.progress.record(r, now)
 	})
 }

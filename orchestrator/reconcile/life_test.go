@@ -24,7 +24,7 @@ func TestFirstGuestMakesOneRouter(t *testing.T) {
 	for _, c := range r.Conditions {
 		order = append(order, c.Type)
 	}
-	if got, want := strings.Join(order, " "), "Ready Placement Storage Domain Boot Enrol Apply"; got != want {
+	if got, want := strings.Join(order, " "), "Ready Placement Address Storage Domain Boot Enrol Apply"; got != want {
 		t.Errorf("conditions %q, want %q", got, want)
 	}
 	var sum int64

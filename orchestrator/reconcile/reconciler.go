@@ -7,6 +7,7 @@ package reconcile
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -39,6 +40,8 @@ type L2s interface {
 	Realize(ctx context.Context, l2 *v1.L2Network) (bridge string, err error)
 	Check(ctx context.Context, l2 *v1.L2Network) error
 	Unrealize(ctx context.Context, l2 *v1.L2Network) error
+	// WhoHas asks the wire who has addresses: MACs in lower case of those that answered.
+	WhoHas(ctx context.Context, l2 *v1.L2Network, ips []netip.Addr) (map[netip.Addr]string, error)
 }
 
 // Config is everything that a Reconciler works with.
@@ -70,6 +73,7 @@ type Reconciler struct {
 	wg     sync.WaitGroup
 	hosts  *hosts
 	wants  *wants
+	claims *claims
 
 	mu      sync.Mutex
 	workers map[string]*worker // by router UUID
@@ -90,11 +94,13 @@ func New(c Config) *Reconciler {
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	r.hosts = newHosts(r)
 	r.wants = newWants(c.Services, c.Log)
+	r.claims = newClaims(r)
 	return r
 }
 
 // Start begins to reconcile and returns at once.
 func (r *Reconciler) Start() {
+	r.wg.Go(r.claims.run)
 	r.wg.Go(func() {
 		view, steps := r.Store.Steps(r.ctx)
 		r.dispatch(store.Step{View: view, Gap: true})
@@ -117,6 +123,7 @@ func (r *Reconciler) dispatch(step store.Step) {
 	if step.Gap || slices.ContainsFunc(step.Changes, concernsHosts) {
 		r.hosts.sync(step.View)
 	}
+	r.claims.note(step)
 	routers, everyone := r.wants.advance(step)
 	r.mu.Lock()
 	defer r.mu.Unlock()

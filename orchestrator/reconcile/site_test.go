@@ -171,6 +171,10 @@ type bridges struct {
 	failAt   int    // the call of Realize, from 1, that fails
 	broken   string // the bridge that cannot be made
 	tell     func(names ...string)
+	// strangers are on the wire, by address, wherever it is; asked is what was
+	// asked about.
+	strangers map[netip.Addr]string
+	asked     []netip.Addr
 }
 
 func (b *bridges) Realize(_ context.Context, l2 *v1.L2Network) (string, error) {
@@ -197,6 +201,26 @@ func (b *bridges) Unrealize(ctx context.Context, l2 *v1.L2Network) error {
 	}
 	b.remove("br_" + l2.PhysicalInterface)
 	return nil
+}
+
+// WhoHas: strangers answer at once.
+func (b *bridges) WhoHas(_ context.Context, _ *v1.L2Network, ips []netip.Addr) (map[netip.Addr]string, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.asked = append(b.asked, ips...)
+	heard := map[netip.Addr]string{}
+	for _, ip := range ips {
+		if mac := b.strangers[ip]; mac != "" {
+			heard[ip] = mac
+		}
+	}
+	return heard, nil
+}
+
+func (b *bridges) stranger(ip, mac string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.strangers[netip.MustParseAddr(ip)] = mac
 }
 
 // breaks takes a bridge away for good; with no name they can all be made again.
@@ -273,7 +297,7 @@ func newSite(t *testing.T, hosts, guests int) *site {
 	net := agentlinktest.NewNetwork()
 	s := &site{t: t, store: store.NewMemory(catalog), net: net, pki: a, log: slog.DiscardHandler,
 		agents: &flaky{Link: agentlink.NewOver(a, net.Dial), fails: map[string]error{}, calls: map[string]int{}},
-		l2s:    &bridges{have: map[string]bool{}},
+		l2s:    &bridges{have: map[string]bool{}, strangers: map[netip.Addr]string{}},
 	}
 	s.l2s.tell = func(names ...string) {
 		for _, m := range s.machines {

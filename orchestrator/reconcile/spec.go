@@ -16,6 +16,7 @@ import (
 
 // apply decides on a generation, stores it, pushes it, and stores what was reached.
 func (c *call) apply(ctx context.Context) error {
+	c.claims.settled(ctx, true)
 	spec, err := c.decide(ctx)
 	if err != nil {
 		return err

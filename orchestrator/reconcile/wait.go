@@ -90,10 +90,11 @@ func (r *Reconciler) serving(view *model.View, row *v1.VirtualRouter) (bool, err
 	return err == nil && row.State == v1.StateRunning && row.Status == v1.Connected && row.AppliedHash == wanted, err
 }
 
-// Settle waits until every router that answers is what the newest view wants
-// of it: after it, a change that was stored before holds for packets too. One
+// Settle waits until VIPs were asked about on the wire, and every router that
+// answers is what the newest view wants of it: after it, a change that was stored before holds for packets too. One
 // that is down does not hold it up; it will be right when it is back.
 func (r *Reconciler) Settle(ctx context.Context) error {
+	r.claims.settled(ctx, false)
 	view := r.Store.View()
 	if err := r.wants.caughtUp(ctx, view.Revision); err != nil {
 		return err

@@ -37,7 +37,8 @@ type worker struct {
 	retry    time.Duration // the pause after a failure; zero: none to make
 	hopeless string        // what was wanted when it failed
 	builds   spacing
-	judged   chan struct{} // closed when the row can be believed: see believe
+	answers  chan model.Heard // of the wire, about the router's new addresses
+	judged   chan struct{}    // closed when the row can be believed: see believe
 	once     sync.Once
 }
 

@@ -39,7 +39,7 @@ func (Service) Contribute(v *model.View, r *v1.VirtualRouter, c *agentv1.Content
 		}
 		for e := range model.Related[v1.EIP](v, model.EIPsOfNic, nic.UUID) {
 			vip := model.Get[v1.VIP](v, e.VIPUUID)
-			if e.State != v1.Enabled || vip == nil || vip.State != v1.Enabled || vip.L3NetworkUUID != public.L3NetworkUUID {
+			if e.State != v1.Enabled || vip == nil || vip.State != v1.Enabled || model.Withheld(vip) || vip.L3NetworkUUID != public.L3NetworkUUID {
 				continue
 			}
 			c.EIPs = append(c.EIPs, agentv1.EIP{

@@ -40,7 +40,7 @@ func (Service) Contribute(v *model.View, r *v1.VirtualRouter, c *agentv1.Content
 		}
 		for rule := range model.Related[v1.PortForwardingRule](v, model.ForwardingsOfNic, nic.UUID) {
 			vip := model.Get[v1.VIP](v, rule.VIPUUID)
-			if rule.State != v1.Enabled || vip == nil || vip.State != v1.Enabled || vip.L3NetworkUUID != public.L3NetworkUUID {
+			if rule.State != v1.Enabled || vip == nil || vip.State != v1.Enabled || model.Withheld(vip) || vip.L3NetworkUUID != public.L3NetworkUUID {
 				continue
 			}
 			c.PortForwardings = append(c.PortForwardings, agentv1.PortForwarding{
