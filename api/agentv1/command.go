@@ -27,6 +27,10 @@ const (
 	CommandDiagnostics       = "diagnostics"
 	CommandFlushConntrack    = "flush-conntrack"
 	CommandRotateCertificate = "rotate-certificate"
+	// CommandReboot ends the router's operating system in order, soon after the
+	// answer. A router has nothing of its own to come back with: its domain ends
+	// with it, and the orchestrator starts another with a new join token.
+	CommandReboot = "reboot"
 )
 
 // The values of Problem.Code.

@@ -68,6 +68,9 @@ func (a *Agent) commandList(id *bootstrap.Identity, tools Tools) map[string]comm
 			return struct{}{}, tools.FlushConntrack(ctx)
 		}
 	}
+	if tools.Reboot != nil {
+		list[agentv1.CommandReboot] = func(context.Context, []byte) (any, error) { return struct{}{}, tools.Reboot() }
+	}
 	if tools.Probe != nil {
 		list[agentv1.CommandProbe] = func(ctx context.Context, body []byte) (any, error) {
 			var p agentv1.Probe

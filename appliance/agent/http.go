@@ -21,6 +21,9 @@ type Tools struct {
 	Diagnose func(context.Context) map[string]string
 	// FlushConntrack forgets all tracked connections.
 	FlushConntrack func(context.Context) error
+	// Reboot ends the router's operating system once the answer is out. Nil
+	// where the agent has none of its own.
+	Reboot func() error
 }
 
 // Handler is the whole API, for a listener that lets nobody in but the

@@ -61,7 +61,7 @@ func code(t *testing.T, w *httptest.ResponseRecorder) string {
 
 func TestUntilEnrolledOnlyIdentityAnswers(t *testing.T) {
 	h, f := api(t, false, Tools{})
-	for _, call := range []string{"PUT /v1/spec", "GET /v1/spec", "GET /v1/status", "GET /v1/events", "POST /v1/commands/ping", "POST /v1/commands/rotate-certificate"} {
+	for _, call := range []string{"PUT /v1/spec", "GET /v1/spec", "GET /v1/status", "GET /v1/events", "POST /v1/commands/ping", "POST /v1/commands/rotate-certificate", "POST /v1/commands/reboot"} {
 		method, path, _ := strings.Cut(call, " ")
 		w := do(h, method, path, raw(t, 1, 1, "one"))
 		if w.Code != http.StatusConflict || code(t, w) != agentv1.CodeNotEnrolled {
@@ -173,6 +173,7 @@ func TestNothingElse(t *testing.T) {
 }
 
 func TestIdempotencyKeys(t *testing.T) {
+	reboots := 0
 	var runs atomic.Int32
 	release := make(chan struct{})
 	h, _ := api(t, true, Tools{
@@ -180,7 +181,8 @@ func TestIdempotencyKeys(t *testing.T) {
 			<-release
 			return map[string]string{"run": string('0' + runs.Add(1))}
 		},
-		Probe: func(context.Context, agentv1.Probe) agentv1.ProbeResult { return agentv1.ProbeResult{OK: true} },
+		Probe:  func(context.Context, agentv1.Probe) agentv1.ProbeResult { return agentv1.ProbeResult{OK: true} },
+		Reboot: func() error { reboots++; return nil },
 	})
 	const both = 2
 	answers := make(chan string, both)
@@ -197,6 +199,11 @@ func TestIdempotencyKeys(t *testing.T) {
 	}
 	if again := do(h, "POST", "/v1/commands/diagnostics", nil, agentv1.IdempotencyHeader, "k").Body.String(); again != first || runs.Load() != 1 {
 		t.Fatalf("%d runs, answer %s", runs.Load(), again)
+	}
+	for range 2 { // asked twice with one key, it ends once
+		if w := do(h, "POST", "/v1/commands/reboot", nil, agentv1.IdempotencyHeader, "reboot-7"); w.Code != 200 || reboots != 1 {
+			t.Fatalf("reboot: HTTP %d, %d reboots", w.Code, reboots)
+		}
 	}
 	if w := do(h, "POST", "/v1/commands/probe", []byte("{}"), agentv1.IdempotencyHeader, "k"); code(t, w) != agentv1.CodeInvalidRequest {
 		t.Fatalf("the key of another command: HTTP %d %s", w.Code, w.Body)

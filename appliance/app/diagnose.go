@@ -3,10 +3,14 @@ package app
 import (
 	"bytes"
 	"context"
+	"log/slog"
 	"os"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/sluice-nfv/sluice/appliance/agent"
+	"github.com/sluice-nfv/sluice/appliance/boot"
 	"github.com/sluice-nfv/sluice/appliance/dataplane"
 	"github.com/sluice-nfv/sluice/appliance/dataplane/netfilter"
 )
@@ -16,7 +20,7 @@ import (
 const sectionBytes = 128 << 10
 
 func (a *App) tools() agent.Tools {
-	return agent.Tools{
+	t := agent.Tools{
 		Probe:    a.probe,
 		Diagnose: a.diagnose,
 		FlushConntrack: func(ctx context.Context) error {
@@ -24,6 +28,23 @@ func (a *App) tools() agent.Tools {
 			return err
 		},
 	}
+	if os.Getppid() == 1 && a.cfg.Drive == boot.ConfigDir { // a machine of its own
+		t.Reboot = func() error { return rebootSoon(func() error { return unix.Kill(1, boot.RebootSignal) }, a.log) }
+	}
+	return t
+}
+
+// rebootAfter lets the answer to the command go out first.
+const rebootAfter = 50 * time.Millisecond
+
+func rebootSoon(reboot func() error, log *slog.Logger) error {
+	log.Info("reboot")
+	time.AfterFunc(rebootAfter, func() {
+		if err := reboot(); err != nil {
+			log.Error("reboot", "err", err)
+		}
+	})
+	return nil
 }
 
 // diagnose reads what people ask for first. The files are these and no others;

@@ -144,6 +144,7 @@ func (c *call) define(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	c.endGuest(ctx, hv)
 	c.Agents.Forget(c.uuid)
 	return hv.EnsureDomain(ctx, d)
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sluice-nfv/sluice/api/agentv1"
 	v1 "github.com/sluice-nfv/sluice/api/v1"
 	"github.com/sluice-nfv/sluice/orchestrator/agentlink"
 	"github.com/sluice-nfv/sluice/orchestrator/hypervisor"
@@ -81,4 +82,37 @@ func (c *call) consoleTail(ctx context.Context) string {
 		return err.Error()
 	}
 	return strings.TrimSpace(string(b))
+}
+
+const (
+	// rebootAnswer is how long an agent that is asked to reboot may take to answer:
+	// the router serves meanwhile.
+	rebootAnswer = time.Second
+	// rebootEnd is how long its system may take to end then.
+	rebootEnd = 5 * time.Second
+)
+
+// endGuest lets the system of a router that is built anew on purpose end by
+// itself, as late as can be: everything for the next build is there. One that
+// was lost, or does not answer, or not in time, is ended by its hypervisor.
+func (c *call) endGuest(ctx context.Context, hv hypervisor.Hypervisor) {
+	addr, err := plan.AgentAddress(c.row)
+	if c.lost || err != nil || !running(ctx, hv, c.uuid) {
+		return
+	}
+	asking, cancel := context.WithTimeout(ctx, rebootAnswer)
+	defer cancel()
+	key := fmt.Sprintf("%s-%d", agentv1.CommandReboot, c.row.Epoch)
+	if err := c.Agents.Command(asking, agentlink.Target{RouterUUID: c.uuid, Addr: addr}, agentv1.CommandReboot, key, nil, nil); err != nil {
+		c.log.Debug("its agent does not end it", "err", err)
+		return
+	}
+	for end := time.Now().Add(rebootEnd); running(ctx, hv, c.uuid) && time.Now().Before(end) && ctx.Err() == nil; {
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func running(ctx context.Context, hv hypervisor.Hypervisor, uuid string) bool {
+	d, err := hv.GetDomain(ctx, uuid)
+	return err == nil && d.State == hypervisor.Running
 }

@@ -97,6 +97,32 @@ func TestLostRoutersAreRebuilt(t *testing.T) {
 	}
 }
 
+// A router that is rebooted ends by itself; one whose agent does not answer is
+// ended. What it has stays in both cases.
+func TestRebootedRouterEndsByItself(t *testing.T) {
+	for name, silent := range map[string]bool{"answers": false, "silent": true} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, 1, 1)
+			before := s.serve(s.vms[0])
+			if silent {
+				s.agents.failNext("Command", errors.New("no answer"))
+			}
+			s.act("reboot")
+			after := s.served()
+			s.tidy()
+			m := s.machines[0]
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			if want := map[bool]int{false: 1, true: 0}[silent]; m.ended != want || m.Boots(before.UUID) != 2 || after.Epoch != before.Epoch+1 {
+				t.Errorf("%d domains ended by themselves, want %d; booted %d times, epoch %d after %d", m.ended, want, m.Boots(before.UUID), after.Epoch, before.Epoch)
+			}
+			if after.UUID != before.UUID || !reflect.DeepEqual(after.Nics, before.Nics) {
+				t.Errorf("before %+v\nafter %+v", before, after)
+			}
+		})
+	}
+}
+
 func TestBriefSilenceIsShownAndForgiven(t *testing.T) {
 	s := newSite(t, 1, 1)
 	s.r.Close()

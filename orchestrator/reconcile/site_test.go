@@ -47,6 +47,7 @@ type machine struct {
 	agents map[string]netip.AddrPort // by domain, of those that run
 	mortal bool                      // domains die as soon as they have started
 	mute   bool                      // no agent comes up
+	ended  int                       // domains that their guests ended
 }
 
 func (m *machine) EnsureDomain(ctx context.Context, d hypervisor.Domain) error {
@@ -71,9 +72,11 @@ func (m *machine) EnsureDomain(ctx context.Context, d hypervisor.Domain) error {
 	case m.mute:
 		m.net.Remove(b.Listen)
 	default:
-		if _, err := m.net.Boot(b); err != nil {
+		agent, err := m.net.Boot(b)
+		if err != nil {
 			return err
 		}
+		agent.Reboots(func() { m.ends(d.UUID) })
 		m.agents[d.UUID] = b.Listen
 	}
 	return nil
@@ -111,6 +114,15 @@ func (m *machine) DeleteDomain(ctx context.Context, uuid string) error {
 	return err
 }
 
+// ends is a domain that ends by its guest's reboot.
+func (m *machine) ends(uuid string) {
+	m.off(uuid)
+	m.mu.Lock()
+	m.ended++
+	m.mu.Unlock()
+	m.Shutdown(uuid)
+}
+
 func (m *machine) crash(uuid string) { m.off(uuid); m.Crash(uuid) }
 func (m *machine) kill(uuid string)  { m.off(uuid); m.Kill(uuid) }
 
@@ -143,6 +155,13 @@ func (f *flaky) WaitReachable(ctx context.Context, t agentlink.Target) error {
 		return err
 	}
 	return f.Link.WaitReachable(ctx, t)
+}
+
+func (f *flaky) Command(ctx context.Context, t agentlink.Target, name, key string, args, result any) error {
+	if err := f.enter("Command"); err != nil {
+		return err
+	}
+	return f.Link.Command(ctx, t, name, key, args, result)
 }
 
 func (f *flaky) Enrol(ctx context.Context, t agentlink.Target) error {

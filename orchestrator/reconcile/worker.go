@@ -38,6 +38,7 @@ type worker struct {
 	hopeless string        // what was wanted when it failed
 	builds   spacing
 	answers  chan model.Heard // of the wire, about the router's new addresses
+	lost     bool             // what is built takes the place of a router that was lost
 	judged   chan struct{}    // closed when the row can be believed: see believe
 	once     sync.Once
 }
@@ -199,6 +200,7 @@ func (w *worker) act(lock *store.Lock, actions []plan.Action, planned wish) (gon
 	}()
 	go w.watchWish(ctx, planned, cancel)
 	w.fresh = false // whatever happens now, look again afterwards
+	w.lost = slices.Contains(actions, plan.Begin)
 	progress := newProgress(actions)
 	for _, a := range actions {
 		view := w.Store.View()

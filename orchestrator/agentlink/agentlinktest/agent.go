@@ -38,6 +38,14 @@ type Agent struct {
 	pushes   int
 	faults   map[string]string
 	leases   []agentv1.LeaseStatus
+	onReboot func()
+}
+
+// Reboots is what ends the agent's domain. Without it the agent cannot reboot.
+func (a *Agent) Reboots(end func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.onReboot = end
 }
 
 func newAgent(b agentv1.Bootstrap) *Agent {

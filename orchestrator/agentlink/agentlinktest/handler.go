@@ -169,6 +169,12 @@ func (a *Agent) command(r *http.Request) (any, *refusal) {
 	case agentv1.CommandResync:
 		a.apply()
 		return a.status(), nil
+	case agentv1.CommandReboot:
+		if a.onReboot == nil {
+			return nil, &refusal{http.StatusNotFound, agentv1.CodeNotFound}
+		}
+		go a.onReboot() // after the answer
+		return struct{}{}, nil
 	case agentv1.CommandDiagnostics:
 		return agentv1.Diagnostics{Sections: map[string]string{"logs": fmt.Sprintf("accepted generation %d\n", a.status().AcceptedGeneration)}}, nil
 	case agentv1.CommandRotateCertificate:
