@@ -5,10 +5,9 @@
 package plan
 
 import (
-	"cmp"
 	"fmt"
+	"iter"
 	"net/netip"
-	"slices"
 
 	"github.com/sluice-nfv/sluice/api/agentv1"
 	v1 "github.com/sluice-nfv/sluice/api/v1"
@@ -101,29 +100,25 @@ type Guest struct {
 	VM  *v1.VMInstance
 }
 
-// Guests are the nics of running VMs on the router's guest network, by MAC.
-func Guests(v *model.View, r *v1.VirtualRouter) []Guest {
-	var out []Guest
-	for nic := range model.Related[v1.VMNic](v, model.NicsOfL3, r.L3NetworkUUID) {
-		vm := model.Get[v1.VMInstance](v, nic.VMInstanceUUID)
-		if vm != nil && vm.State == v1.StateRunning {
-			out = append(out, Guest{nic, vm})
+// Guests yields the nics of running VMs on the router's guest network.
+func Guests(v *model.View, r *v1.VirtualRouter) iter.Seq[Guest] {
+	return func(yield func(Guest) bool) {
+		for nic := range model.Related[v1.VMNic](v, model.NicsOfL3, r.L3NetworkUUID) {
+			if vm := running(v, nic); vm != nil && !yield(Guest{nic, vm}) {
+				return
+			}
 		}
 	}
-	slices.SortFunc(out, func(a, b Guest) int { return cmp.Compare(a.Nic.MAC, b.Nic.MAC) })
-	return out
 }
 
-// Runs is the nic if it is on the router's guest network and its VM runs.
-func Runs(v *model.View, r *v1.VirtualRouter, nicUUID string) *v1.VMNic {
-	nic := model.Get[v1.VMNic](v, nicUUID)
-	if nic == nil || nic.L3NetworkUUID != r.L3NetworkUUID {
-		return nil
+// Runs reports whether the VM of a nic runs.
+func Runs(v *model.View, nic *v1.VMNic) bool { return running(v, nic) != nil }
+
+func running(v *model.View, nic *v1.VMNic) *v1.VMInstance {
+	if vm := model.Get[v1.VMInstance](v, nic.VMInstanceUUID); vm != nil && vm.State == v1.StateRunning {
+		return vm
 	}
-	if vm := model.Get[v1.VMInstance](v, nic.VMInstanceUUID); vm == nil || vm.State != v1.StateRunning {
-		return nil
-	}
-	return nic
+	return nil
 }
 
 // Serves reports whether the VirtualRouter provider gives the service on the

@@ -23,7 +23,7 @@ func (counting) Offer() model.ServiceType { return model.ServiceType{} }
 
 func (s counting) Contribute(v *model.View, r *v1.VirtualRouter, c *agentv1.Content) error {
 	*s.calls++
-	for _, g := range plan.Guests(v, r) {
+	for g := range plan.Guests(v, r) {
 		c.Hostname += g.Nic.MAC
 	}
 	return nil

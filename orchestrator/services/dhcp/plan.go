@@ -3,8 +3,10 @@
 package dhcp
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 
 	"github.com/sluice-nfv/sluice/api/agentv1"
@@ -43,13 +45,14 @@ func (Service) Contribute(v *model.View, r *v1.VirtualRouter, c *agentv1.Content
 	for _, hr := range l3.HostRoutes {
 		n.Routes = append(n.Routes, agentv1.Route{Prefix: hr.Prefix, NextHop: hr.NextHop})
 	}
-	for _, g := range plan.Guests(v, r) {
+	for g := range plan.Guests(v, r) {
 		b, err := binding(g)
 		if err != nil {
 			return err
 		}
 		n.Bindings = append(n.Bindings, b)
 	}
+	slices.SortFunc(n.Bindings, func(a, b agentv1.DHCPBinding) int { return cmp.Compare(a.MAC, b.MAC) })
 	c.DHCP = append(c.DHCP, n)
 	return nil
 }

@@ -44,7 +44,7 @@ func (Service) Contribute(v *model.View, r *v1.VirtualRouter, c *agentv1.Content
 			n.Upstreams = append(n.Upstreams, netip.AddrPortFrom(ip, port))
 		}
 	}
-	for _, g := range plan.Guests(v, r) {
+	for g := range plan.Guests(v, r) {
 		if g.VM.Hostname != "" {
 			n.Records = append(n.Records, agentv1.DNSRecord{Name: g.VM.Hostname, IP: g.Nic.IP})
 		}

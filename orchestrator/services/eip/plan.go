@@ -34,12 +34,9 @@ func (Service) Contribute(v *model.View, r *v1.VirtualRouter, c *agentv1.Content
 		return nil
 	}
 	for nic := range model.Related[v1.VMNic](v, model.NicsOfL3, r.L3NetworkUUID) {
-		if plan.Runs(v, r, nic.UUID) == nil {
-			continue
-		}
 		for e := range model.Related[v1.EIP](v, model.EIPsOfNic, nic.UUID) {
 			vip := model.Get[v1.VIP](v, e.VIPUUID)
-			if e.State != v1.Enabled || vip == nil || vip.State != v1.Enabled || model.Withheld(vip) || vip.L3NetworkUUID != public.L3NetworkUUID {
+			if e.State != v1.Enabled || vip == nil || vip.State != v1.Enabled || model.Withheld(vip) || vip.L3NetworkUUID != public.L3NetworkUUID || !plan.Runs(v, nic) {
 				continue
 			}
 			c.EIPs = append(c.EIPs, agentv1.EIP{
