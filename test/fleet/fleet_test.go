@@ -218,6 +218,7 @@ func fill(t *testing.T, kill bool) {
 		ids[i] = uuid.Must(uuid.NewV7()).String()
 	}
 	var made, refused, answered atomic.Int64
+	began := time.Now()
 	parallel(*requests, func(i int) {
 		body := object{"uuid": ids[i], "name": "vm" + strconv.Itoa(i), "nics": []object{{"l3NetworkUuid": f.l3}}}
 		switch status, code := f.insist(i, "POST", "/v1/vm-instances", body); {
@@ -235,6 +236,7 @@ func fill(t *testing.T, kill bool) {
 			f.dead[2].Store(true)
 		}
 	})
+	t.Logf("%d creates over %d orchestrators: %.0f a second", *requests, servers, float64(*requests)/time.Since(began).Seconds())
 	if made.Load() != int64(fits) || refused.Load() != int64(*requests-fits) {
 		t.Errorf("%d made and %d refused of %d, want %d and %d", made.Load(), refused.Load(), *requests, fits, *requests-fits)
 	}
