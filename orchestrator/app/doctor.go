@@ -16,6 +16,7 @@ import (
 	"github.com/sluice-nfv/sluice/orchestrator/hypervisor"
 	"github.com/sluice-nfv/sluice/orchestrator/hypervisor/libvirt"
 	"github.com/sluice-nfv/sluice/orchestrator/reconcile"
+	"github.com/sluice-nfv/sluice/orchestrator/store"
 )
 
 // defaultImage is where `make image` leaves the template.
@@ -25,6 +26,7 @@ const defaultImage = "/var/cache/sluice/image"
 // It changes nothing, but that libvirt's storage pool is made if it is missing:
 // the guest that shows whether KVM works boots from there.
 func Examine(ctx context.Context, f *doctor.Facts) {
+	f.Config.EtcdQuota = cmp.Or(f.Config.EtcdQuota, store.DefaultQuota)
 	f.Machine = doctor.LookAtMachine(ctx, f.Config)
 	f.Libvirt = lookAtLibvirt(ctx, f)
 	f.Images = lookAtImages(f)

@@ -51,6 +51,7 @@ one is fail.`,
 	flags.StringVar(&c.Listen, "listen", ":8743", "HTTPS address of the server")
 	flags.StringVar(&c.Instance, "instance", "sluice", "the server's name on libvirt")
 	flags.StringVar(&c.LibvirtURI, "libvirt-uri", "", "libvirt of this machine (default: what its host in the store says, else qemu:///system)")
+	flags.Int64Var(&c.EtcdQuota, "etcd-quota", 0, "the server's, in bytes (default: its default)")
 	Configurable(flags)
 	return cmd
 }

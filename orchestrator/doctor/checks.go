@@ -43,10 +43,9 @@ func tokens(f *Facts) []Finding {
 	return orOK(wrong, "no token can be read by others")
 }
 
-// Limits of the store. etcd stops taking writes at its quota, and wants 99 % of
-// its writes on disk within 10 ms (etcd.io, hardware recommendations).
+// Limits of the store: etcd wants 99 % of its writes on disk within 10 ms
+// (etcd.io, hardware recommendations).
 const (
-	dbQuota   = 4 << 30 // bytes
 	slowFsync = 10 * time.Millisecond
 	badFsync  = 100 * time.Millisecond
 )
@@ -57,8 +56,8 @@ func store(f *Facts) []Finding {
 	if f.Server.Behind != "" {
 		wrong = append(wrong, fail("the server cannot follow etcd: "+f.Server.Behind, "sluice server --help")...)
 	}
-	if d.DBSize > dbQuota*8/10 {
-		wrong = append(wrong, fail(fmt.Sprintf("etcd holds %s, and by default it takes no writes after %s; the server makes room when it starts, and takes more with a larger quota", size(d.DBSize), size(dbQuota)), "sluice server --etcd-quota 8589934592")...)
+	if quota := f.Config.EtcdQuota; d.DBSize > quota/10*8 {
+		wrong = append(wrong, fail(fmt.Sprintf("etcd holds %s, and takes no writes after %s; the server makes room when it starts, and takes more with a larger quota", size(d.DBSize), size(quota)), fmt.Sprintf("sluice server --etcd-quota %d", 2*quota))...)
 	}
 	times := fmt.Sprintf("a write reaches the disk of %s in %s, at worst in %s", d.what(), short(d.FsyncMedian), short(d.FsyncWorst))
 	const fix = "findmnt --target "

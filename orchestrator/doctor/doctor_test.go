@@ -21,7 +21,7 @@ func sound() *Facts {
 		State: v1.StateRunning, Status: v1.Connected, DesiredHash: "h", AppliedHash: "h",
 	}
 	return &Facts{
-		Config: Config{DataDir: "/data", Listen: ":8743", Instance: "sluice"},
+		Config: Config{DataDir: "/data", Listen: ":8743", Instance: "sluice", EtcdQuota: 4 << 30},
 		Server: Server{Address: "unix:///s", Local: true, Version: "1", Client: "1"},
 		Site: &Site{
 			Hosts:   []v1.Host{{Meta: v1.Meta{UUID: "h1", Name: "here"}, Status: v1.Connected}},
@@ -70,7 +70,7 @@ func TestEachTroubleIsFoundAndNothingElse(t *testing.T) {
 		"token for all":         {func(f *Facts) { f.Server.Token = SecretFile{Path: "/t", Mode: 0o644} }, "tokens", Fail, "mode 0644", "chmod 600 /t"},
 		"admin token for all":   {func(f *Facts) { f.Machine.AdminToken.Mode = 0o640 }, "tokens", Fail, "admin-token has mode 0640", "chmod 600 /data/admin-token"},
 		"token unreadable":      {func(f *Facts) { f.Server.Token = SecretFile{Path: "/t", Error: "is a loop"} }, "tokens", Fail, "is a loop", "sluice config show"},
-		"etcd nearly full":      {func(f *Facts) { f.Machine.Data.DBSize = 3800 << 20 }, "store", Fail, "3.7 GiB, and by default it takes no writes after 4.0 GiB", "sluice server --etcd-quota"},
+		"etcd nearly full":      {func(f *Facts) { f.Machine.Data.DBSize = 3800 << 20 }, "store", Fail, "3.7 GiB, and takes no writes after 4.0 GiB", "sluice server --etcd-quota 8589934592"},
 		"slow disk":             {func(f *Facts) { f.Machine.Data.FsyncMedian = 11 * time.Millisecond }, "store", Warn, "in 11ms", "findmnt"},
 		"very slow disk":        {func(f *Facts) { f.Machine.Data.FsyncMedian = time.Second }, "store", Fail, "give up", "findmnt"},
 		"little space":          {func(f *Facts) { f.Machine.Data.Free = 500 << 20 }, "space", Warn, "500 MiB free", "df -h /data"},

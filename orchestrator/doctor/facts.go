@@ -14,6 +14,9 @@ type Config struct {
 	// LibvirtURI of this machine; empty: that of its host in the store, else
 	// the system's.
 	LibvirtURI string `json:"libvirtUri,omitempty"`
+	// EtcdQuota is the size of etcd's database, in bytes, at which it takes no
+	// more writes.
+	EtcdQuota int64 `json:"etcdQuota"`
 }
 
 // Facts are everything that checks look at. Errors are texts: facts can be
