@@ -92,23 +92,9 @@ func (e *editing) read(ctx context.Context) error {
 	if err := e.api.Do(ctx, http.MethodGet, e.path, nil, &o); err != nil {
 		return err
 	}
-	var api struct {
-		Paths map[string]struct {
-			Patch struct {
-				RequestBody struct {
-					Content map[string]struct {
-						Schema struct{ Properties map[string]any }
-					}
-				}
-			}
-		}
-	}
-	if err := e.api.Do(ctx, http.MethodGet, "/openapi.json", nil, &api); err != nil {
+	fields, err := e.changeable(ctx, e.noun)
+	if err != nil {
 		return err
-	}
-	fields := api.Paths["/v1/"+e.noun.path+"/{uuid}"].Patch.RequestBody.Content["application/json"].Schema.Properties
-	if len(fields) == 0 {
-		return fmt.Errorf("the server at %s does not say what changes of a %s; is it of this version? see `sluice version`", e.server, e.noun.name)
 	}
 	changeable := object{}
 	for name := range fields {

@@ -98,33 +98,6 @@ func (s *session) showCommand(n *noun) *cobra.Command {
 	}
 }
 
-func (s *session) updateCommand(n *noun) *cobra.Command {
-	words := []string{"name", "description", "state"}
-	cmd := &cobra.Command{
-		Use: "update NAME|UUID", Short: "change its name, description or administrative state", Args: cobra.ExactArgs(1), ValidArgsFunction: s.names(n),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			body := object{}
-			for _, word := range words {
-				if f := cmd.Flags().Lookup(word); f.Changed {
-					body[word] = f.Value.String()
-				}
-			}
-			if len(body) == 0 {
-				return usagef("%s: say what to change with --name, --description or --state", cmd.CommandPath())
-			}
-			path, err := s.pathOf(cmd, n, args[0])
-			if err != nil {
-				return err
-			}
-			return s.call(cmd, n, http.MethodPatch, path, body)
-		},
-	}
-	cmd.Flags().String("name", "", "another name")
-	cmd.Flags().String("description", "", "words for people")
-	cmd.Flags().String("state", "", "Enabled or Disabled; hosts also Maintenance")
-	return cmd
-}
-
 func (s *session) deleteCommand(n *noun) *cobra.Command {
 	var cascade bool
 	cmd := &cobra.Command{
