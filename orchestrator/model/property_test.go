@@ -442,13 +442,12 @@ var steps = map[string]func(w *walker) error{
 			h.Status = v1.Disconnected
 			w.tx.Save(h)
 		}
-		before := NewTx(w.tx.View, w.tx.Now)
-		if _, err := FenceHost(before, uuid); err != nil {
-			w.tx = before // with the host lost or not, the refusal left nothing
-			return err
+		lost := NewTx(w.tx.View, w.tx.Now)
+		_, err := FenceHost(w.tx, uuid)
+		if err != nil {
+			w.tx = lost // with the host lost or not, the refusal left nothing
 		}
-		w.tx = before
-		return nil
+		return err
 	},
 	"leave behind": func(w *walker) error {
 		for h := range List[v1.Host](w.tx.View) {
