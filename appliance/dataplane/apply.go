@@ -27,8 +27,9 @@ type Plane struct {
 	announce []LinkAddress
 	// served are the guest networks of the last apply.
 	served []netip.Prefix
-	// forwards: forwarding was on after the last apply.
+	// forwards: forwarding was on after the last apply, by these rules.
 	forwards bool
+	rules    map[ChainID][]string
 }
 
 var _ Applier = (*Plane)(nil)
@@ -59,7 +60,7 @@ func (p *Plane) Apply(ctx context.Context, w Want) (Reached, error) {
 	errs := []error{missing(w, &r)}
 	have, err := p.converge(ctx, want, &r)
 	r.Nics = nicStates(have)
-	p.forwards = have.Sysctls[keyForward] == "1"
+	p.forwards, p.rules = have.Sysctls[keyForward] == "1", have.Chains
 	if have.Links != nil { // else nothing is known of the kernel
 		errs = append(errs, err, p.sweep(ctx, want, w, &r), p.announceNew(ctx, want, have, &r))
 	} else {
@@ -98,7 +99,11 @@ func (p *Plane) Lockdown(ctx context.Context, inputs ...Input) error {
 		return fmt.Errorf("observe kernel: %w", err)
 	}
 	closing, _ := diffForwarding(have, want)
-	for _, s := range append(closing, diffPolicy(have, want)...) {
+	steps := slices.Concat(closing, diffPolicy(have, want))
+	if rules := diffRules(have, want); !rules.empty() {
+		steps = append(steps, rules)
+	}
+	for _, s := range steps {
 		if err := p.kernel.Do(ctx, s); err != nil {
 			return fmt.Errorf("%s: %w", s, err)
 		}
@@ -161,7 +166,7 @@ func (p *Plane) do(ctx context.Context, steps []Step, r *Reached) error {
 // failClosed ends forwarding where a stranger removed the policy and it could
 // not be put back.
 func (p *Plane) failClosed(ctx context.Context, have State, r *Reached) error {
-	if have.Sysctls[keyForward] != "1" || have.Builtins[ChainID{"filter", "FORWARD"}].Policy == "DROP" {
+	if _, closed := have.Chains[chainForward]; have.Sysctls[keyForward] != "1" || closed { // drops what no rule accepts
 		return nil
 	}
 	off := SetSysctl{keyForward, "0", ownerPlane}

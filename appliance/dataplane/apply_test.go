@@ -131,22 +131,40 @@ func TestForwardingEndsWhenThePolicyCannotBePutBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.Fail = func(s dataplane.Step) error {
-		if _, ok := s.(dataplane.SetPolicy); ok {
+		if _, ok := s.(dataplane.SetMappings); ok {
 			return errors.New("refused")
 		}
 		return nil
 	}
-	forward := dataplane.ChainID{Table: "filter", Chain: "FORWARD"}
-	b := f.State.Builtins[forward]
-	b.Jumps = 0
-	f.State.Builtins[forward] = b
+	forward := dataplane.ChainID{Table: dataplane.TableName, Chain: "forward"}
+	f.State.Chains[forward] = nil
 	if _, err := p.Apply(t.Context(), kerneltest.WantAll()); err == nil || f.State.Sysctls["net/ipv4/ip_forward"] != "1" {
-		t.Errorf("with the policy DROP still there, forwarding is %s (%v)", f.State.Sysctls["net/ipv4/ip_forward"], err)
+		t.Errorf("with the chain that drops still there, forwarding is %s (%v)", f.State.Sysctls["net/ipv4/ip_forward"], err)
 	}
-	b.Policy = "ACCEPT"
-	f.State.Builtins[forward] = b
+	delete(f.State.Chains, forward)
 	if _, err := p.Apply(t.Context(), kerneltest.WantAll()); err == nil || f.State.Sysctls["net/ipv4/ip_forward"] != "0" {
 		t.Errorf("without any policy, forwarding is %s (%v)", f.State.Sysctls["net/ipv4/ip_forward"], err)
+	}
+}
+
+// TestEarlierVersionsRulesGo: what they had in iptables, that is in the sluice
+// table now, is taken away.
+func TestEarlierVersionsRulesGo(t *testing.T) {
+	f := kerneltest.NewFake(kerneltest.MACs)
+	for id, target := range map[dataplane.ChainID]string{{Table: "raw", Chain: "PREROUTING"}: "SLUICE-SOURCE", {Table: "filter", Chain: "FORWARD"}: "SLUICE-FORWARD"} {
+		f.State.Builtins[id] = dataplane.Builtin{Policy: "DROP", Target: target, Jumps: 1}
+		f.State.Chains[dataplane.ChainID{Table: id.Table, Chain: target}] = []string{"-i g0 -j DROP"}
+	}
+	if _, err := dataplane.New(f, nil).Apply(t.Context(), kerneltest.WantAll()); err != nil {
+		t.Fatal(err)
+	}
+	if b := f.State.Builtins[dataplane.ChainID{Table: "filter", Chain: "FORWARD"}]; b.Jumps != 0 || b.Policy != "ACCEPT" {
+		t.Errorf("FORWARD is %+v", b)
+	}
+	for id := range f.State.Chains {
+		if id.Chain == "SLUICE-SOURCE" || id.Chain == "SLUICE-FORWARD" {
+			t.Errorf("%s of table %s is still there", id.Chain, id.Table)
+		}
 	}
 }
 

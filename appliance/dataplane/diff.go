@@ -9,12 +9,13 @@ import (
 )
 
 // Diff is the steps from have to want, in the order in which nothing is open
-// that should not be: forwarding goes off first and on last, policy is before
-// mappings, and both before addresses. A link goes up with its addresses: while
+// that should not be: forwarding goes off first and on last; who may pass
+// changes together with the mappings, and the rest of the policy before
+// addresses. A link goes up with its addresses: while
 // it is up, each one more costs the kernel a walk over all their routes.
 func Diff(have, want State) []Step {
 	closing, opening := diffForwarding(have, want)
-	steps := slices.Concat(closing, diffPolicy(have, want), diffMappings(have, want),
+	steps := slices.Concat(closing, diffMappings(have, want), diffPolicy(have, want),
 		diffSysctls(have, want), diffAddresses(have, want), diffLinks(have, want), diffRoutes(have, want))
 	return append(steps, opening...)
 }
@@ -104,13 +105,14 @@ func diffHooks(table string, have, want State) (hooks, policies []string) {
 			continue
 		}
 		is, to := have.Builtins[id], want.Builtins[id]
-		if to.Policy != "" && is.Policy != to.Policy {
+		absent := is.Policy == "" // nobody made the chain: nothing is dropped
+		if to.Policy != "" && is.Policy != to.Policy && !(absent && to.Policy == "ACCEPT") {
 			policies = append(policies, fmt.Sprintf(":%s %s [0:0]", id.Chain, to.Policy))
 		}
 		for range is.Jumps - to.Jumps {
 			hooks = append(hooks, fmt.Sprintf("-D %s -j %s", id.Chain, to.Target))
 		}
-		if is.Jumps == 0 {
+		if is.Jumps == 0 && to.Jumps > 0 {
 			hooks = append(hooks, fmt.Sprintf("-I %s 1 -j %s", id.Chain, to.Target))
 		}
 	}
@@ -130,10 +132,11 @@ func diffGone(table string, have, want State) []string {
 }
 
 func diffMappings(have, want State) []Step {
-	if !have.Layout {
-		return []Step{SetMappings{Rebuild: true, Del: NewElements(), Add: want.Mappings}}
+	s := diffRules(have, want)
+	if s.Rebuild {
+		s.Add = want.Mappings
+		return []Step{s}
 	}
-	s := SetMappings{Del: NewElements(), Add: NewElements()}
 	h, w := have.Mappings, want.Mappings
 	diffMap(h.Public, w.Public, s.Del.Public, s.Add.Public)
 	diffMap(h.Guests, w.Guests, s.Del.Guests, s.Add.Guests)
@@ -142,10 +145,26 @@ func diffMappings(have, want State) []Step {
 	diffMap(h.Forward, w.Forward, s.Del.Forward, s.Add.Forward)
 	diffMap(h.Limited, w.Limited, s.Del.Limited, s.Add.Limited)
 	diffMap(h.Grants, w.Grants, s.Del.Grants, s.Add.Grants)
-	if s.Del.Len()+s.Add.Len() == 0 {
+	if s.empty() {
 		return nil
 	}
 	return []Step{s}
+}
+
+// diffRules is the sluice table but for its elements.
+func diffRules(have, want State) SetMappings {
+	s := SetMappings{Rebuild: !have.Layout, Chains: map[string][]string{}, Del: NewElements(), Add: NewElements()}
+	for id, rules := range want.Chains {
+		if is, exists := have.Chains[id]; id.Table == TableName && (s.Rebuild || !exists || !slices.Equal(is, rules)) {
+			s.Chains[id.Chain] = rules
+		}
+	}
+	for _, id := range sortedKeys(have.Chains, ChainID.Compare) {
+		if _, wanted := want.Chains[id]; id.Table == TableName && !wanted && !s.Rebuild {
+			s.Gone = append(s.Gone, id.Chain)
+		}
+	}
+	return s
 }
 
 func diffMap[K, V comparable](have, want, del, add map[K]V) {

@@ -3,36 +3,44 @@ package dataplane
 import (
 	"fmt"
 	"regexp"
+	"slices"
 )
 
 // ChainPrefix begins the names of all chains of ours; nobody else's do.
 const ChainPrefix = "SLUICE-"
 
-// Our chains, and what they are hooked into. The order of the tables is that
-// of a packet's way: raw is before connection tracking.
+// TableName is the nftables table of ours. In a ChainID it stands for its base
+// chains whose rules depend on the nics.
+const TableName = "sluice"
+
+// Our chains. Those of iptables are hooked into built-in ones; the others are
+// hooked themselves.
 var (
-	chainSource  = ChainID{"raw", ChainPrefix + "SOURCE"}
 	chainInput   = ChainID{"filter", ChainPrefix + "INPUT"}
-	chainForward = ChainID{"filter", ChainPrefix + "FORWARD"}
 	chainSNAT    = ChainID{"nat", ChainPrefix + "SNAT"}
+	chainSource  = ChainID{TableName, "source"}
+	chainForward = ChainID{TableName, "forward"}
 )
 
-// Tables are the tables of iptables that we change, in the order in which they
-// are: who may pass is right before anything is translated.
+// Tables are the tables of iptables that we change, in order; raw only to take
+// away what earlier versions had there.
 var Tables = []string{"raw", "filter", "nat"}
 
-// builtins is the hooks. INPUT and FORWARD drop what nobody accepts.
+// builtins is the hooks. INPUT drops what nobody accepts. FORWARD is left to
+// others, as is raw: our rules for what passes are in the sluice table, and a
+// chain of iptables that says nothing costs every packet nearly as much as one
+// that does. Earlier versions had chains in both.
 func builtins() map[ChainID]Builtin {
 	return map[ChainID]Builtin{
-		{"raw", "PREROUTING"}:  {Target: chainSource.Chain, Jumps: 1},
+		{"raw", "PREROUTING"}:  {Target: ChainPrefix + "SOURCE"},
 		{"filter", "INPUT"}:    {Policy: "DROP", Target: chainInput.Chain, Jumps: 1},
-		{"filter", "FORWARD"}:  {Policy: "DROP", Target: chainForward.Chain, Jumps: 1},
+		{"filter", "FORWARD"}:  {Policy: "ACCEPT", Target: ChainPrefix + "FORWARD"},
 		{"nat", "POSTROUTING"}: {Target: chainSNAT.Chain, Jumps: 1},
 	}
 }
 
 // Hooks lists the built-in chains that an observer reads, with the chain of
-// ours that each should jump to.
+// ours that each should jump to, or must no longer.
 func Hooks() map[ChainID]string {
 	m := map[ChainID]string{}
 	for id, b := range builtins() {
@@ -41,41 +49,41 @@ func Hooks() map[ChainID]string {
 	return m
 }
 
-// chains are the rules as iptables-save prints them: they are compared as text.
+// chains are the rules as iptables-save prints them, and in the sluice table as
+// nft does: they are compared as text.
 func chains(w Want) map[ChainID][]string {
 	return map[ChainID][]string{
-		chainSource:  sourceRules(w),
 		chainInput:   inputRules(w),
-		chainForward: forwardRules(w.Nics),
 		chainSNAT:    snatRules(w),
+		chainSource:  sourceRules(w),
+		chainForward: forwardRules(w.Nics),
 	}
 }
 
 // sourceRules: guests speak with addresses of their network only, and nobody
-// else does. In raw, so that a forger does not even cost a conntrack entry.
+// else does. Before tracking, so that a forger neither costs an entry nor
+// touches one of others.
+//
+// What an address costs to compare is less than what a nic's name does: a
+// packet from outside is asked for its nic once for each guest network and the
+// management network.
 func sourceRules(w Want) []string {
-	var rules []string
+	var first, rest []string
 	for _, n := range w.Nics {
 		if !n.Guest || n.Public {
 			continue
 		}
 		for _, p := range n.Subnets {
-			rules = append(rules, fmt.Sprintf("-s %s -i %s -j RETURN", p.Masked(), n.Link))
+			first = append(first,
+				fmt.Sprintf("ip saddr %s iifname %q accept", p.Masked(), n.Link),
+				fmt.Sprintf("ip saddr %s iifname != \"lo\" drop", p.Masked()))
 		}
 		// A DHCP client has no address yet (RFC 2131 section 4.1).
-		rules = append(rules,
-			fmt.Sprintf("-s 0.0.0.0/32 -i %s -p udp -m udp --sport 68 --dport 67 -j RETURN", n.Link),
-			fmt.Sprintf("-i %s -j DROP", n.Link))
-		for _, other := range w.Nics {
-			if other.Guest {
-				continue
-			}
-			for _, p := range n.Subnets {
-				rules = append(rules, fmt.Sprintf("-s %s -i %s -j DROP", p.Masked(), other.Link))
-			}
-		}
+		rest = append(rest,
+			fmt.Sprintf("ip saddr 0.0.0.0 iifname %q udp sport 68 udp dport 67 accept", n.Link),
+			fmt.Sprintf("iifname %q drop", n.Link))
 	}
-	return append(rules, managementRules(w)...)
+	return slices.Concat(first, rest, managementRules(w))
 }
 
 // managementRules: whoever is on the management network speaks with the
@@ -88,16 +96,15 @@ func managementRules(w Want) []string {
 		}
 		for _, a := range w.Addresses {
 			if a.Link == n.Link {
-				rules = append(rules, fmt.Sprintf("-d %s/32 -i %s -j RETURN", a.Prefix.Addr(), n.Link))
+				rules = append(rules, fmt.Sprintf("ip daddr %s iifname %q accept", a.Prefix.Addr(), n.Link))
 			}
 		}
-		rules = append(rules, fmt.Sprintf("-i %s -j DROP", n.Link))
+		rules = append(rules, fmt.Sprintf("iifname %q drop", n.Link))
 	}
 	return rules
 }
 
 const (
-	clampMSS      = "-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu"
 	dropInvalid   = "-m conntrack --ctstate INVALID -j DROP"
 	acceptAnswers = "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
 )
@@ -145,24 +152,39 @@ func (in Input) rule() string {
 	return r + " -j ACCEPT"
 }
 
+// Conditions of the sluice table, as nft prints them.
+const (
+	// A SYN may be an answer: both directions.
+	clampMSS = "tcp flags syn / syn,rst tcp option maxseg size set rt mtu"
+	// A connection is confirmed once its first packet has left, so that it has
+	// passed these rules; and translated ones are all that pass to and from
+	// public nics.
+	passedSNAT  = "ct status confirmed,snat / confirmed,snat"
+	passedDNAT  = "ct status confirmed,dnat / confirmed,dnat"
+	unconfirmed = "ct status ! confirmed"
+	unmapped    = "ct mark 0x00000000"
+)
+
 // forwardRules: what comes from outside gets in only if a mapping turned it to
 // a guest, else anybody on the public network could use the router as its
-// gateway to the guests. That a guest without a mapping leaves with its own
-// address is prevented after translation, in the sluice table.
+// gateway to the guests. A guest without a mapping gets no further than
+// translation, in the same table.
 //
-// Most packets are of connections that there are: little precedes their rule,
-// and what tracking finds invalid is accepted by none. (A SYN may be an answer;
-// a route can turn towards the management network at any time.)
+// Most packets are of connections that there are, and most of those under
+// general SNAT: little precedes their rule. It asks for nothing that a packet
+// of an unanswered stream, which tracking calls new, does not have. What
+// tracking finds invalid has no connection, and is accepted by none. (A route
+// can turn towards the management network at any time.)
 func forwardRules(nics []Nic) []string {
-	rules := []string{clampMSS}
+	var rules []string
 	for _, n := range nics {
 		if n.manages() {
-			rules = append(rules, "-i "+n.Link+" -j DROP", "-o "+n.Link+" -j DROP")
+			rules = append(rules, fmt.Sprintf("oifname %q drop", n.Link))
 		}
 	}
-	rules = append(rules, acceptAnswers)
-	accept := func(from, to Nic, state string) {
-		rules = append(rules, fmt.Sprintf("-i %s -o %s -m conntrack --ctstate %s -j ACCEPT", from.Link, to.Link, state))
+	rules = append(rules, clampMSS, unmapped+" "+passedSNAT+" accept", "jump counting", passedSNAT+" accept", passedDNAT+" accept")
+	accept := func(from, to Nic, what string) {
+		rules = append(rules, fmt.Sprintf("iifname %q oifname %q %s accept", from.Link, to.Link, what))
 	}
 	for _, g := range nics {
 		if !g.Guest || g.Public {
@@ -171,12 +193,12 @@ func forwardRules(nics []Nic) []string {
 		for _, n := range nics {
 			switch {
 			case n.leadsOut():
-				accept(g, n, "NEW")
-				accept(n, g, "DNAT")
+				accept(g, n, unconfirmed)
+				accept(n, g, "ct status dnat")
 			case n.Link == g.Link: // hairpin; neighbours speak directly
-				accept(g, g, "DNAT")
+				accept(g, g, "ct status dnat")
 			case n.Guest && !n.Public:
-				accept(n, g, "NEW")
+				accept(n, g, "ct state established,related,new")
 			}
 		}
 	}

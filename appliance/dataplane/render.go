@@ -1,9 +1,6 @@
 package dataplane
 
-import (
-	"net/netip"
-	"strconv"
-)
+import "net/netip"
 
 // Render says what is wanted in the kernel's terms.
 func Render(w Want) State {
@@ -131,18 +128,15 @@ func sysctls(w Want) map[string]string {
 }
 
 func (n Nic) sysctls(s map[string]string, forward string) {
-	// Loose towards the outside: answers may leave by another nic than the
-	// question came in on. Guests have one way only.
-	reverse := 2
-	if n.Guest && !n.Public {
-		reverse = 1
-	}
+	reverse := "0"
 	if n.manages() {
-		forward = "0"
+		forward, reverse = "0", "2"
 	}
 	for key, value := range map[string]string{
 		"forwarding": forward,
-		"rp_filter":  strconv.Itoa(reverse),
+		// Where packets are forwarded, the rules for sources ask the same
+		// before tracking, for half of what a second look at the routes costs.
+		"rp_filter": reverse,
 		// Answer ARP only on the nic that has the address, and ask only with
 		// an address of the nic: guests must not learn of public addresses.
 		"arp_ignore":          "1",

@@ -43,10 +43,12 @@ type State struct {
 	Sysctls map[string]string
 	// Builtins are the kernel's chains that we hook into.
 	Builtins map[ChainID]Builtin
-	// Chains are our own, with rules as iptables prints them, without "-A CHAIN ".
+	// Chains are our own, with rules as iptables prints them, without "-A
+	// CHAIN ", and in the sluice table as nft does.
 	Chains map[ChainID][]string
-	// Layout is whether the sluice table has exactly the chains, sets and
-	// rules of Layout; where false, Mappings means nothing.
+	// Layout is whether the sluice table has exactly the chains and sets that
+	// it has on every router, with their rules; where false, Mappings means
+	// nothing, and no chain of the table is in Chains.
 	Layout   bool
 	Mappings Elements
 }
@@ -95,7 +97,7 @@ func DefaultRoute(link string, gateway netip.Addr) Route {
 	return Route{Link: link, Prefix: netip.PrefixFrom(netip.IPv4Unspecified(), 0), Gateway: gateway}
 }
 
-// ChainID names a chain of iptables.
+// ChainID names a chain of iptables, or of the sluice table.
 type ChainID struct{ Table, Chain string }
 
 // Compare orders by table, then chain.
@@ -170,6 +172,16 @@ func (e Elements) Change(del, add Elements) {
 	change(e.Forward, del.Forward, add.Forward)
 	change(e.Limited, del.Limited, add.Limited)
 	change(e.Grants, del.Grants, add.Grants)
+}
+
+// ChangeChains does to Chains what a step does to the sluice table's.
+func (s State) ChangeChains(step SetMappings) {
+	for name, rules := range step.Chains {
+		s.Chains[ChainID{TableName, name}] = rules
+	}
+	for _, name := range step.Gone {
+		delete(s.Chains, ChainID{TableName, name})
+	}
 }
 
 func change[K comparable, V any](m, del, add map[K]V) {

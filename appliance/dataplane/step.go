@@ -64,11 +64,19 @@ type TableChange struct {
 	Lines []string
 }
 
-// SetMappings changes the sluice table in one transaction. With Rebuild it is made anew, and
-// Del is empty.
+// SetMappings changes the sluice table in one transaction. With Rebuild it is
+// made anew, and Gone and Del are empty.
 type SetMappings struct {
-	Rebuild  bool
+	Rebuild bool
+	// Chains get these rules in the place of those they have; Gone are
+	// removed. Only those of a State's Chains are meant.
+	Chains   map[string][]string
+	Gone     []string
 	Del, Add Elements
+}
+
+func (s SetMappings) empty() bool {
+	return !s.Rebuild && len(s.Chains)+len(s.Gone)+s.Del.Len()+s.Add.Len() == 0
 }
 
 func (s SetLink) String() string    { return fmt.Sprintf("link %s up mtu %d", s.Link, s.MTU) }
@@ -90,7 +98,14 @@ func (s SetMappings) String() string {
 	if s.Rebuild {
 		return fmt.Sprintf("rebuild mappings with %d elements", s.Add.Len())
 	}
-	return fmt.Sprintf("change mappings: %d elements deleted, %d added", s.Del.Len(), s.Add.Len())
+	text := fmt.Sprintf("change mappings: %d elements deleted, %d added", s.Del.Len(), s.Add.Len())
+	for _, name := range sortedKeys(s.Chains, strings.Compare) {
+		text += fmt.Sprintf("; chain %s: %s", name, strings.Join(s.Chains[name], ", "))
+	}
+	for _, name := range s.Gone {
+		text += "; no chain " + name
+	}
+	return text
 }
 
 func (s SetLink) owner() string     { return s.By }
@@ -114,7 +129,7 @@ func (s SetPolicy) writes() (n int) {
 	}
 	return n
 }
-func (s SetMappings) writes() int { return max(1, s.Del.Len()+s.Add.Len()) }
+func (s SetMappings) writes() int { return max(1, len(s.Chains)+len(s.Gone)+s.Del.Len()+s.Add.Len()) }
 
 // ownerPlane is the owner of what belongs to no service.
 const ownerPlane = "dataplane"

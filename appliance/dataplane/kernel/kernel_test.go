@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -32,10 +33,13 @@ func TestKernelConforms(t *testing.T) {
 
 var commands = map[string][]string{
 	"flush input chain":       {"iptables -F INPUT"},
-	"unhook forward":          {"iptables -D FORWARD -j SLUICE-FORWARD"},
-	"hook forward twice":      {"iptables -I FORWARD -j SLUICE-FORWARD"},
-	"flush our chain":         {"iptables -F SLUICE-FORWARD"},
-	"accept by policy":        {"iptables -P FORWARD ACCEPT"},
+	"unhook input":            {"iptables -D INPUT -j SLUICE-INPUT"},
+	"hook input twice":        {"iptables -I INPUT -j SLUICE-INPUT"},
+	"flush our chain":         {"iptables -F SLUICE-INPUT"},
+	"drop by policy":          {"iptables -P FORWARD DROP"},
+	"flush forward":           {"nft flush chain ip sluice forward"},
+	"delete source":           {"nft flush chain ip sluice source", "nft delete chain ip sluice source"},
+	"accept before":           {"nft insert rule ip sluice forward accept"},
 	"delete table":            {"nft delete table ip sluice"},
 	"delete rule":             {"nft flush chain ip sluice arriving"},
 	"delete mapping":          {"nft delete element ip sluice inbound { 203.0.113.50 }"},
@@ -153,6 +157,28 @@ func TestALargeChangeIsOneTransaction(t *testing.T) {
 		}
 		if after := generation(); before == 0 || after != before+1 {
 			t.Errorf("%s: generation went from %d to %d", s, before, after)
+		}
+	}
+}
+
+// The rules of the sluice table that depend on nics are text: exactly what
+// people see, but for what we take for the kernel's.
+func TestRulesAreAsNftPrintsThem(t *testing.T) {
+	r := newReaders(t)
+	w := kerneltest.WantAll()
+	r.apply(t, w)
+	for id, rules := range dataplane.Render(w).Chains {
+		if id.Table != dataplane.TableName {
+			continue
+		}
+		var printed []string
+		for line := range strings.Lines(r.ns.Run(t, "nft list chain ip sluice "+id.Chain)) {
+			if text, isRule := strings.CutPrefix(line, "\t\t"); isRule && !strings.HasPrefix(text, "type ") {
+				printed = append(printed, strings.TrimSpace(text))
+			}
+		}
+		if !slices.Equal(printed, rules) {
+			t.Errorf("chain %s\n%s\nwant\n%s", id.Chain, strings.Join(printed, "\n"), strings.Join(rules, "\n"))
 		}
 	}
 }

@@ -99,7 +99,7 @@ func TestWhatIsRememberedIsWhatIsThere(t *testing.T) {
 func TestChangesBetweenReadingAndWriting(t *testing.T) {
 	r := newReaders(t)
 	addr := netip.MustParseAddr
-	for i, what := range []string{"flush our chain", "add mapping", "delete mapping", "accept by policy", "delete rule"} {
+	for i, what := range []string{"flush our chain", "add mapping", "delete mapping", "accept before", "delete rule"} {
 		r.apply(t, kerneltest.WantAll())
 		r.agree(t, "apply")
 		r.disturb(what)
@@ -109,7 +109,7 @@ func TestChangesBetweenReadingAndWriting(t *testing.T) {
 		r.agree(t, what)
 		r.ns.Run(t, fmt.Sprintf("nft add element ip sluice inbound { 203.0.113.%d : 10.0.0.9 }", 170+i))
 		r.in(t, func() error {
-			return r.k.Do(t.Context(), dataplane.SetPolicy{{Table: "filter", Lines: []string{"-A SLUICE-FORWARD -j DROP"}}})
+			return r.k.Do(t.Context(), dataplane.SetPolicy{{Table: "filter", Lines: []string{"-A SLUICE-INPUT -j DROP"}}})
 		})
 		r.agree(t, what+" and policy")
 	}

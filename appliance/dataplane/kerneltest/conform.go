@@ -30,8 +30,8 @@ var MACs = map[string]string{"m0": "02:00:00:00:01:01", "p0": "02:00:00:00:01:02
 
 // Disturbances are foreign changes of what is ours; each is healed.
 var Disturbances = []string{
-	"flush input chain", "unhook forward", "hook forward twice", "flush our chain", "accept by policy",
-	"delete table", "delete rule", "delete mapping", "add mapping", "add chain to table",
+	"flush input chain", "unhook input", "hook input twice", "flush our chain", "drop by policy",
+	"delete table", "delete rule", "flush forward", "delete source", "accept before", "delete mapping", "add mapping", "add chain to table",
 	"delete address", "delete route", "delete management route", "delete all routes", "stop forwarding", "forward management", "link down", "mtu",
 }
 
@@ -257,6 +257,7 @@ func refuses(b *bench) {
 	for _, step := range []dataplane.Step{
 		bad,
 		dataplane.SetPolicy{{Table: "filter", Lines: []string{":SLUICE-INPUT - [0:0]", "-A SLUICE-NONE -j DROP"}}},
+		dataplane.SetMappings{Chains: map[string][]string{"forward": nil}, Add: dataplane.NewElements(), Del: bad.Del},
 		dataplane.AddAddress{LinkAddress: dataplane.LinkAddress{Link: "none0", Prefix: netip.MustParsePrefix("10.1.0.1/24")}},
 		dataplane.AddRoute{Route: dataplane.DefaultRoute("g0", netip.MustParseAddr("172.16.0.1"))},
 		dataplane.SetLink{Link: "none0"},
@@ -339,10 +340,15 @@ func locksDown(b *bench) {
 		}
 	}
 	s := b.observe(WantAll())
-	for _, chain := range []string{"INPUT", "FORWARD"} {
-		if p := s.Builtins[dataplane.ChainID{Table: "filter", Chain: chain}].Policy; p != "DROP" {
-			b.t.Errorf("policy of %s is %s", chain, p)
-		}
+	if p := s.Builtins[dataplane.ChainID{Table: "filter", Chain: "INPUT"}].Policy; p != "DROP" {
+		b.t.Errorf("policy of INPUT is %s", p)
+	}
+	rules, exists := s.Chains[dataplane.ChainID{Table: dataplane.TableName, Chain: "forward"}]
+	if !exists || slices.ContainsFunc(rules, func(r string) bool { return strings.HasPrefix(r, "iifname") }) {
+		b.t.Errorf("forward accepts %v (%t)", rules, exists)
+	}
+	if len(s.Mappings.Inbound) != 2 {
+		b.t.Errorf("mappings are %s", s.Mappings)
 	}
 	if on := s.Sysctls["net/ipv4/ip_forward"]; on != "0" {
 		b.t.Errorf("ip_forward is %s", on)

@@ -27,24 +27,30 @@ func TestFakeConforms(t *testing.T) {
 func disturbFake(t *testing.T, f *Fake, what string, stranger dataplane.LinkAddress) {
 	s := &f.State
 	input, forward := dataplane.ChainID{Table: "filter", Chain: "INPUT"}, dataplane.ChainID{Table: "filter", Chain: "FORWARD"}
+	ours := func(name string) dataplane.ChainID { return dataplane.ChainID{Table: dataplane.TableName, Chain: name} }
 	hook := func(id dataplane.ChainID, change func(*dataplane.Builtin)) {
 		b := s.Builtins[id]
 		change(&b)
 		s.Builtins[id] = b
 	}
 	switch what {
-	case "flush input chain":
+	case "flush input chain", "unhook input":
 		hook(input, func(b *dataplane.Builtin) { b.Jumps = 0 })
-	case "unhook forward":
-		hook(forward, func(b *dataplane.Builtin) { b.Jumps = 0 })
-	case "hook forward twice":
-		hook(forward, func(b *dataplane.Builtin) { b.Jumps = 2 })
-	case "accept by policy":
-		hook(forward, func(b *dataplane.Builtin) { b.Policy = "ACCEPT" })
+	case "hook input twice":
+		hook(input, func(b *dataplane.Builtin) { b.Jumps = 2 })
+	case "drop by policy":
+		hook(forward, func(b *dataplane.Builtin) { b.Policy = "DROP" })
 	case "flush our chain":
-		s.Chains[dataplane.ChainID{Table: "filter", Chain: "SLUICE-FORWARD"}] = nil
+		s.Chains[dataplane.ChainID{Table: "filter", Chain: "SLUICE-INPUT"}] = nil
+	case "flush forward":
+		s.Chains[ours("forward")] = nil
+	case "delete source":
+		delete(s.Chains, ours("source"))
+	case "accept before":
+		s.Chains[ours("forward")] = append([]string{"accept"}, s.Chains[ours("forward")]...)
 	case "delete table", "delete rule", "add chain to table":
 		s.Layout, s.Mappings = false, dataplane.NewElements()
+		maps.DeleteFunc(s.Chains, func(id dataplane.ChainID, _ []string) bool { return id.Table == dataplane.TableName })
 	case "delete mapping":
 		delete(s.Mappings.Inbound, netip.MustParseAddr("203.0.113.50"))
 	case "add mapping":

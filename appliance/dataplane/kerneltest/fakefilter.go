@@ -3,6 +3,7 @@ package kerneltest
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -89,10 +90,12 @@ func (f *Fake) jump(id dataplane.ChainID, target string, by int) error {
 func (f *Fake) setMappings(s dataplane.SetMappings) error {
 	if s.Rebuild {
 		f.State.Layout, f.State.Mappings = true, dataplane.NewElements()
+		maps.DeleteFunc(f.State.Chains, func(id dataplane.ChainID, _ []string) bool { return id.Table == dataplane.TableName })
 	}
 	if !f.State.Layout {
 		return fmt.Errorf("no table")
 	}
+	f.State.ChangeChains(s)
 	m, d, a := f.State.Mappings, s.Del, s.Add
 	return cmp.Or(
 		exchange(m.Public, d.Public, a.Public), exchange(m.Guests, d.Guests, a.Guests),

@@ -44,7 +44,7 @@ func (w Way) String() string {
 func Trace(s dataplane.State, p Packet) Way {
 	at := hook{Packet: p, states: []string{"NEW"}}
 	drop := func(by string) Way { return Way{By: by} }
-	if target, by := at.chain(s, "raw", "SLUICE-SOURCE"); target == "DROP" {
+	if target, by := at.chain(s, dataplane.TableName, "source"); target == "DROP" {
 		return drop(by)
 	}
 	mapped := at.arrive(s.Mappings)
@@ -58,7 +58,7 @@ func Trace(s dataplane.State, p Packet) Way {
 	if at.out == "" {
 		return drop("no route")
 	}
-	target, by := at.chain(s, "filter", "SLUICE-FORWARD")
+	target, by := at.chain(s, dataplane.TableName, "forward")
 	if target != "ACCEPT" {
 		return drop(by)
 	}
@@ -148,9 +148,12 @@ func route(s dataplane.State, to netip.Addr) string {
 // policy of the chain that jumps here where none does.
 func (h *hook) chain(s dataplane.State, table, name string) (target, by string) {
 	for _, rule := range s.Chains[dataplane.ChainID{Table: table, Chain: name}] {
-		if target, ok := h.match(strings.Fields(rule)); ok && target != "TCPMSS" {
+		if target, ok := h.match(rule); ok && target != "" {
 			return target, rule
 		}
+	}
+	if table == dataplane.TableName {
+		return map[string]string{"source": "ACCEPT", "forward": "DROP"}[name], "policy of " + name
 	}
 	for id, b := range s.Builtins {
 		if id.Table == table && b.Target == name {
@@ -160,49 +163,77 @@ func (h *hook) chain(s dataplane.State, table, name string) (target, by string) 
 	return "", ""
 }
 
-// match reads a rule as iptables prints it. A word that it does not know is a
-// mistake of this tracer's, not a packet's.
-func (h *hook) match(words []string) (target string, ok bool) {
-	not := false
+// match reads a rule as iptables or nft prints it: "" is the target of one that
+// decides nothing. A word that it does not know is a mistake of this tracer's,
+// not a packet's.
+func (h *hook) match(rule string) (target string, ok bool) {
+	not, words := false, strings.Fields(h.first(rule))
 	for i := 0; i < len(words); i++ {
 		word, value := words[i], ""
-		if word == "!" {
+		switch word {
+		case "!":
 			not = true
 			continue
+		case "accept", "drop":
+			return strings.ToUpper(word), true
 		}
 		if i++; i < len(words) {
 			value = words[i]
 		}
-		holds := true
-		switch word {
-		case "-s":
-			holds = netip.MustParsePrefix(value).Contains(h.From.Addr())
-		case "-d":
-			holds = netip.MustParsePrefix(value).Contains(h.To.Addr())
-		case "-i":
-			holds = value == h.In
-		case "-o":
-			holds = value == h.out
-		case "-p":
-			holds = value == h.Protocol
-		case "--sport":
-			holds = value == strconv.Itoa(int(h.From.Port()))
-		case "--dport":
-			holds = value == strconv.Itoa(int(h.To.Port()))
-		case "--ctstate":
-			holds = slices.ContainsFunc(strings.Split(value, ","), func(x string) bool { return slices.Contains(h.states, x) })
-		case "--tcp-flags": // of a connection's first packet, "SYN,RST SYN"
+		if value == "!=" {
+			not = true
 			i++
-		case "-m", "--comment", "--icmp-type":
-		case "-j":
-			return value, true
-		default:
-			panic(fmt.Sprintf("trace: %q in rule %q", word, words))
+			value = words[i]
 		}
-		if holds == not {
+		if word == "-j" {
+			return value, true
+		}
+		if h.holds(word, value, rule) == not {
 			return "", false
 		}
 		not = false
 	}
-	return "", false
+	return "", true
+}
+
+// first is a rule of the sluice table for the first packet of a connection, in
+// the words of iptables.
+func (h *hook) first(rule string) string {
+	return strings.NewReplacer(
+		"ct status ! confirmed ", "", "ct mark 0x00000000 ", "", "ct state established,related,new ", "",
+		"ct status confirmed,snat / confirmed,snat", "--ctstate none", "ct status confirmed,dnat / confirmed,dnat", "--ctstate none",
+		"ct status dnat", "--ctstate DNAT", "jump counting", "", "tcp flags syn / syn,rst tcp option maxseg size set rt mtu", "",
+		"iifname", "-i", "oifname", "-o", "ip saddr", "-s", "ip daddr", "-d", "udp sport", "-p udp --sport", "udp dport", "--dport",
+	).Replace(rule)
+}
+
+func (h *hook) holds(word, value, rule string) bool {
+	switch word {
+	case "-s":
+		return prefix(value).Contains(h.From.Addr())
+	case "-d":
+		return prefix(value).Contains(h.To.Addr())
+	case "-i":
+		return strings.Trim(value, `"`) == h.In
+	case "-o":
+		return strings.Trim(value, `"`) == h.out
+	case "-p":
+		return value == h.Protocol
+	case "--sport":
+		return value == strconv.Itoa(int(h.From.Port()))
+	case "--dport":
+		return value == strconv.Itoa(int(h.To.Port()))
+	case "--ctstate":
+		return slices.ContainsFunc(strings.Split(value, ","), func(x string) bool { return slices.Contains(h.states, x) })
+	case "-m", "--comment", "--icmp-type":
+		return true
+	}
+	panic(fmt.Sprintf("trace: %q in rule %q", word, rule))
+}
+
+func prefix(text string) netip.Prefix {
+	if !strings.Contains(text, "/") {
+		text += "/32"
+	}
+	return netip.MustParsePrefix(text)
 }

@@ -8,19 +8,22 @@ import (
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
+	"github.com/sluice-nfv/sluice/appliance/dataplane"
 	"golang.org/x/sys/unix"
 )
 
 // tableName is the table of ours. (Never name anything in it "dnat": nft could
 // not parse its own listing.)
-const tableName = "sluice"
+const tableName = dataplane.TableName
 
 // layout is the fixed part of the table: what there is does not depend on what
-// is mapped.
+// is mapped, nor on the nics. Ruled are the base chains that do: their rules
+// are a State's.
 type layout struct {
 	table  *nftables.Table
 	sets   []*nftables.Set
 	chains []chain
+	ruled  []*nftables.Chain
 }
 
 type chain struct {
@@ -76,7 +79,17 @@ func newLayout() layout {
 			set(nftables.Set{Name: setPace, KeyType: addr, Dynamic: true, HasTimeout: true, Timeout: time.Minute, Size: 1 << 16}),
 			set(nftables.Set{Name: setHeld, KeyType: addr, HasTimeout: true}),
 		},
-		chains: []chain{arriving(t), departing(t), leaking(t)},
+		chains: []chain{arriving(t), departing(t), leaking(t), counting(t)},
+		ruled:  ruled(t),
+	}
+}
+
+// ruled: source is before tracking.
+func ruled(t *nftables.Table) []*nftables.Chain {
+	accept, drop := nftables.ChainPolicyAccept, nftables.ChainPolicyDrop
+	return []*nftables.Chain{
+		{Name: "source", Table: t, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityRaw, Policy: &accept},
+		{Name: "forward", Table: t, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookForward, Priority: nftables.ChainPriorityFilter, Policy: &drop},
 	}
 }
 
@@ -116,8 +129,9 @@ func counted(set string) expr.Any {
 	return &expr.Dynset{SrcRegKey: reg0, SetName: set, Operation: unix.NFT_DYNSET_OP_ADD, Exprs: []expr.Any{&expr.Counter{}}}
 }
 
-// Of linux/netfilter/nf_conntrack_common.h, IPS_SRC_NAT and IPS_DST_NAT.
+// Of linux/netfilter/nf_conntrack_common.h, IPS_CONFIRMED, IPS_SRC_NAT and IPS_DST_NAT.
 const (
+	ipsConfirmed      = 1 << 3
 	ipsSourceNAT      = 1 << 4
 	ipsDestinationNAT = 1 << 5
 )
@@ -163,6 +177,10 @@ func anyOf(bits uint32) expr.Any {
 
 func equals(value uint32) expr.Any {
 	return &expr.Cmp{Op: expr.CmpOpEq, Register: reg0, Data: binary.NativeEndian.AppendUint32(nil, value)}
+}
+
+func differs(value uint32) expr.Any {
+	return &expr.Cmp{Op: expr.CmpOpNeq, Register: reg0, Data: binary.NativeEndian.AppendUint32(nil, value)}
 }
 
 func leaving(reg uint32) expr.Any { return &expr.Meta{Key: expr.MetaKeyOIFNAME, Register: reg} }
@@ -222,24 +240,36 @@ func departing(t *nftables.Table) chain {
 				&expr.Bitwise{SourceRegister: reg0, DestRegister: reg0, Len: 4, Mask: []byte{240, 0, 0, 0}, Xor: make([]byte, 4)},
 				&expr.Cmp{Op: expr.CmpOpEq, Register: reg0, Data: []byte{224, 0, 0, 0}},
 				&expr.Verdict{Kind: expr.VerdictReturn}},
-			rule(markOutbound, translate(expr.NATTypeSourceNAT, 0), leaving(reg0), member(setPublic), source(reg0), mapped(setOutbound)),
+			// Its first packet is counted here: when it was forwarded, it had no
+			// mark. By way of the mark, because nft aborts where it has to list
+			// as a key what comes out of a map, whose length it does not know.
+			rule(markOutbound, translate(expr.NATTypeSourceNAT, 0), leaving(reg0), member(setPublic), source(reg0), mapped(setOutbound),
+				&expr.Ct{Key: expr.CtKeyMARK, Register: reg0, SourceRegister: true}, &expr.Ct{Key: expr.CtKeyMARK, Register: reg1}, direction(reg2),
+				&expr.Dynset{SrcRegKey: reg1, SetName: setCalling, Operation: unix.NFT_DYNSET_OP_ADD, Exprs: []expr.Any{&expr.Counter{}}}),
 		},
 	}
 }
 
-// leaking: after all translation no guest's own address leaves; neither that
-// of a guest without any mapping, nor on packets that tracking finds invalid
-// and so does not translate. A connection of general SNAT, the most there are,
-// has another source already, and nothing to count. Both translations are a
-// hairpin's, whose source is of the guest network.
+// leaking: what nothing has translated does not leave with a guest's own
+// address. A chain of this type is asked for first packets only, and last;
+// those that follow have to be translated to pass (see the chain forward).
 func leaking(t *nftables.Table) chain {
-	plain := append(marked(markNone), status(), anyOf(ipsSourceNAT|ipsDestinationNAT), equals(ipsSourceNAT), &expr.Verdict{Kind: expr.VerdictReturn})
 	return chain{
-		Chain: &nftables.Chain{Name: "leaking", Table: t, Type: nftables.ChainTypeFilter,
+		Chain: &nftables.Chain{Name: "leaking", Table: t, Type: nftables.ChainTypeNAT,
 			Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityRef(*nftables.ChainPriorityNATSource + 100)},
 		rules: [][]expr.Any{
-			plain,
 			{leaving(reg0), member(setPublic), source(reg0), member(setGuests), &expr.Verdict{Kind: expr.VerdictDrop}},
+		},
+	}
+}
+
+// counting is for packets of connections that are mapped, in both directions.
+// A connection of general SNAT, the most there are, has no mark and does not
+// come here.
+func counting(t *nftables.Table) chain {
+	return chain{
+		Chain: &nftables.Chain{Name: "counting", Table: t},
+		rules: [][]expr.Any{
 			append(marked(markInbound), asked(expr.CtKeyDSTIP, reg0), direction(reg1), counted(setCalled)),
 			append(marked(markOutbound), answered(expr.CtKeyDSTIP, reg0), direction(reg1), counted(setCalling)),
 			append(marked(markForward), asked(expr.CtKeyDSTIP, reg0), asked(expr.CtKeyPROTOCOL, reg1), asked(expr.CtKeyPROTODST, reg2),
@@ -298,20 +328,37 @@ func (l layout) chainsStand(c *nftables.Conn) (bool, error) {
 			have[x.Name] = x
 		}
 	}
-	if len(have) != len(l.chains) {
-		return false, nil
-	}
 	for _, w := range l.chains {
-		h := have[w.Name]
-		if h == nil || h.Type != w.Type || h.Hooknum == nil || *h.Hooknum != *w.Hooknum ||
-			h.Priority == nil || *h.Priority != *w.Priority || h.Policy != nil && *h.Policy != nftables.ChainPolicyAccept {
+		if !same(have[w.Name], w.Chain) {
 			return false, nil
 		}
 		if ok, err := w.rulesStand(c); !ok || err != nil {
 			return false, err
 		}
+		delete(have, w.Name)
 	}
-	return true, nil
+	for _, w := range l.ruled { // may be missing
+		if h := have[w.Name]; h != nil && !same(h, w) {
+			return false, nil
+		}
+		delete(have, w.Name)
+	}
+	return len(have) == 0, nil
+}
+
+// same is whether a chain that was read, nil for none, is hooked as wanted.
+func same(h, w *nftables.Chain) bool {
+	if h == nil || h.Type != w.Type || (h.Hooknum == nil) != (w.Hooknum == nil) {
+		return false
+	}
+	if w.Hooknum == nil {
+		return true
+	}
+	policy := nftables.ChainPolicyAccept
+	if w.Policy != nil {
+		policy = *w.Policy
+	}
+	return *h.Hooknum == *w.Hooknum && h.Priority != nil && *h.Priority == *w.Priority && (h.Policy == nil || *h.Policy == policy)
 }
 
 func (w chain) rulesStand(c *nftables.Conn) (bool, error) {
@@ -320,7 +367,7 @@ func (w chain) rulesStand(c *nftables.Conn) (bool, error) {
 		return false, err
 	}
 	for i, r := range rules {
-		if !reflect.DeepEqual(r.Exprs, w.rules[i]) {
+		if !reflect.DeepEqual(r.Exprs, readable(w.rules[i])) {
 			return false, nil
 		}
 	}

@@ -38,6 +38,9 @@ func observeMappings(c *nftables.Conn, s *dataplane.State) error {
 			return nil // a stranger was here: not our layout, made anew
 		}
 	}
+	if s.Chains, err = l.rules(c); err != nil {
+		return err
+	}
 	s.Layout = true
 	return nil
 }
@@ -50,7 +53,7 @@ func (d *Door) SetMappings(ctx context.Context, s dataplane.SetMappings) error {
 		return err
 	}
 	l := newLayout()
-	t := transaction{layout: l, rebuild: s.Rebuild, parts: l.parts(s)}
+	t := transaction{layout: l, change: s, parts: l.parts(s)}
 	before, err := generation(c)
 	if err := errors.Join(err, ctx.Err()); err != nil {
 		return err

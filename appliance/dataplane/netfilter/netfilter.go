@@ -113,6 +113,7 @@ func (d *Door) Observe(ctx context.Context, s *dataplane.State) error {
 		d.mappings = seen{read, gen}
 	}
 	s.Builtins, s.Chains = maps.Clone(d.policy.state.Builtins), maps.Clone(d.policy.state.Chains)
+	maps.Copy(s.Chains, d.mappings.state.Chains)
 	s.Layout, s.Mappings = d.mappings.state.Layout, d.mappings.state.Mappings
 	return nil
 }
@@ -135,9 +136,11 @@ func (d *Door) changed(c *nftables.Conn, before uint32, s dataplane.SetMappings)
 	}
 	switch {
 	case s.Rebuild:
-		d.mappings = seen{&dataplane.State{Layout: true, Mappings: s.Add.Clone()}, now}
+		d.mappings = seen{&dataplane.State{Layout: true, Mappings: s.Add.Clone(), Chains: map[dataplane.ChainID][]string{}}, now}
+		d.mappings.state.ChangeChains(s)
 	case d.mappings.at(before):
 		d.mappings.state.Mappings.Change(s.Del, s.Add)
+		d.mappings.state.ChangeChains(s)
 		d.mappings.generation = now
 	}
 	return nil

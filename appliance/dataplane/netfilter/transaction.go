@@ -85,14 +85,17 @@ func (p part) String() string {
 
 // transaction is what is committed together.
 type transaction struct {
-	layout  layout
-	rebuild bool
-	parts   []part
+	layout layout
+	change dataplane.SetMappings
+	parts  []part
 }
 
 func (t transaction) commit(c *nftables.Conn) error {
-	if t.rebuild {
+	if t.change.Rebuild {
 		t.layout.rebuild(c)
+	}
+	if _, err := t.layout.change(c, t.change); err != nil {
+		return err
 	}
 	for _, p := range t.parts {
 		queue := c.SetAddElements
@@ -147,9 +150,14 @@ func (t transaction) refused() (int, error) {
 	// After the removal comes the end of its transaction, then the next one's
 	// beginning and the messages of the layout.
 	first := zero + 3
-	if t.rebuild {
+	if t.change.Rebuild {
 		first += t.layout.messages()
 	}
+	chains, err := t.layout.change(new(nftables.Conn), t.change)
+	if err != nil {
+		return -1, err
+	}
+	first += chains
 	err = t.commit(c)
 	at, ok := sequence(err)
 	if i := int(at) - int(first); ok && i >= 0 && i < len(t.parts) {

@@ -5,8 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
-	"github.com/google/nftables"
+	"github.com/sluice-nfv/sluice/appliance/dataplane"
 	"golang.org/x/sys/unix"
 )
 
@@ -59,22 +60,26 @@ func (w *Watch) Next() error {
 // Close ends Next.
 func (w *Watch) Close() error { return w.socket.Close() }
 
-// Closed is whether nothing is forwarded but by our rules: FORWARD drops what
-// nobody accepts, and our table lets no guest's own address out. It reads
-// little, so that it can be asked often.
-func (w *Watch) Closed() (bool, error) {
+// Closed is whether nothing is forwarded but by our rules: the sluice table
+// stands, with these in its chains. It reads little, so that it can be asked
+// often.
+func (w *Watch) Closed(rules map[dataplane.ChainID][]string) (bool, error) {
 	c, err := connect()
 	if err != nil {
 		return false, err
 	}
-	chains, err := c.ListChainsOfTableFamily(nftables.TableFamilyIPv4)
-	if err != nil {
-		return false, fmt.Errorf("list chains: %w", err)
+	l := newLayout()
+	if ok, err := l.chainsStand(c); !ok || err != nil {
+		return false, err
 	}
-	for _, x := range chains {
-		if x.Table.Name == "filter" && x.Name == "FORWARD" && x.Policy != nil && *x.Policy == nftables.ChainPolicyDrop {
-			return newLayout().chainsStand(c)
+	have, err := l.rules(c)
+	if err != nil {
+		return false, fmt.Errorf("read rules: %w", err)
+	}
+	for id, want := range rules {
+		if id.Table == tableName && !slices.Equal(have[id], want) {
+			return false, nil
 		}
 	}
-	return false, nil
+	return true, nil
 }

@@ -46,8 +46,9 @@ func TestClosedWithoutItsRules(t *testing.T) {
 	serve(t, w.a, "a", ":7")
 	serve(t, w.b, "b", ":7")
 	for _, damage := range []string{
-		"iptables -F", "iptables -X", "nft flush ruleset", "nft delete table ip filter", "nft delete table ip sluice",
-		"nft flush table ip sluice", "iptables -P FORWARD ACCEPT", "iptables -t nat -F", "iptables -t raw -F",
+		"iptables -F", "iptables -X", "nft flush ruleset", "nft delete table ip sluice", "nft flush table ip sluice",
+		"nft flush chain ip sluice source", "nft flush chain ip sluice forward", "nft flush chain ip sluice leaking",
+		"nft insert rule ip sluice forward accept", "iptables -P FORWARD DROP", "iptables -t nat -F",
 	} {
 		t.Run(damage, func(t *testing.T) {
 			atB, far := catch(t, w.b, ":9"), catch(t, w.internet, farIP+":9")
@@ -55,7 +56,7 @@ func TestClosedWithoutItsRules(t *testing.T) {
 				w.router.Run(t, "iptables -F")
 			}
 			w.router.Run(t, damage)
-			if strings.HasPrefix(damage, "nft") || strings.Contains(damage, "ACCEPT") {
+			if strings.HasPrefix(damage, "nft") {
 				w.awaitClosed()
 			}
 			send(t, w.internet, "", bIP+":9")
@@ -142,7 +143,7 @@ func TestStrangersThingsStay(t *testing.T) {
 	}
 	w.apply(c)
 	w.router.Run(t, "nft delete table ip sluice")
-	w.router.Run(t, "iptables -F SLUICE-FORWARD")
+	w.router.Run(t, "iptables -F SLUICE-INPUT")
 	w.apply(c)
 	bare := content()
 	bare.SNAT, bare.EIPs = nil, nil
