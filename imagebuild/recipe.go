@@ -83,7 +83,7 @@ func Default() Recipe {
 			{"usr/sbin/nft", nil}, // prints the mappings for diagnostics
 		},
 		Extensions: words(`libipt_icmp libxt_DNAT libxt_MASQUERADE libxt_NAT libxt_REDIRECT libxt_SNAT
-			libxt_TCPMSS libxt_comment libxt_conntrack libxt_standard libxt_tcp libxt_udp`),
+			libxt_comment libxt_conntrack libxt_standard libxt_tcp libxt_udp`),
 		Modules:  defaultModules(),
 		Dirs:     words(`dev etc mnt proc root run sys tmp usr/lib/sluice usr/sbin var/lib`),
 		Symlinks: defaultSymlinks(),

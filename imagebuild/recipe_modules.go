@@ -18,8 +18,8 @@ func defaultModules() ModuleSet {
 		// What appliance/dataplane names; ip_tables is iptables' match for ICMP,
 		// nf_conntrack_netlink the agent's own reading of flows.
 		Filter: words(`nf_tables nfnetlink nf_conntrack nf_conntrack_netlink nf_nat
-			nft_compat nft_chain_nat nft_nat nft_ct nft_limit
-			ip_tables xt_conntrack xt_comment xt_tcpudp xt_TCPMSS xt_nat xt_MASQUERADE`),
+			nft_compat nft_chain_nat nft_nat nft_ct nft_limit nft_fib_ipv4
+			ip_tables xt_conntrack xt_comment xt_tcpudp xt_nat xt_MASQUERADE`),
 		Power: words(`button evdev`),
 	}
 }

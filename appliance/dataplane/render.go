@@ -128,15 +128,20 @@ func sysctls(w Want) map[string]string {
 }
 
 func (n Nic) sysctls(s map[string]string, forward string) {
-	reverse := "0"
+	reverse, local := "2", "0"
 	if n.manages() {
-		forward, reverse = "0", "2"
+		forward = "0"
+	}
+	// Where packets are forwarded, rules ask for their sources before tracking:
+	// for half of what a second look at the routes costs, and however many
+	// addresses the router has.
+	if n.leadsOut() || n.Guest && !n.Public {
+		reverse, local = "0", "1"
 	}
 	for key, value := range map[string]string{
-		"forwarding": forward,
-		// Where packets are forwarded, the rules for sources ask the same
-		// before tracking, for half of what a second look at the routes costs.
-		"rp_filter": reverse,
+		"forwarding":   forward,
+		"rp_filter":    reverse,
+		"accept_local": local,
 		// Answer ARP only on the nic that has the address, and ask only with
 		// an address of the nic: guests must not learn of public addresses.
 		"arp_ignore":          "1",

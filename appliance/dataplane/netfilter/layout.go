@@ -202,7 +202,12 @@ const (
 // from; so a guest finds a public address where everybody does. Before
 // iptables' nat chains, where others may have theirs.
 //
-// Before, new connections of guests are paced: one of them cannot fill the
+// Before, nobody speaks with an address of the router's own: the kernel's check
+// of that takes the longer for each packet the more addresses the router has,
+// and is switched off (accept_local); no connection that there is has one as
+// the source of what comes in.
+//
+// Also before, new connections of guests are paced: one of them cannot fill the
 // table before the agent has noticed and holds it. Here, because a chain of
 // this type sees a connection's first packet only: what follows, answered or
 // not, goes on. Counting connections (ct count) is no way: the kernel walks a
@@ -213,6 +218,8 @@ func arriving(t *nftables.Table) chain {
 		Chain: &nftables.Chain{Name: "arriving", Table: t, Type: nftables.ChainTypeNAT,
 			Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityRef(*nftables.ChainPriorityNATDest - 10)},
 		rules: [][]expr.Any{
+			{&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg0}, &expr.Cmp{Op: expr.CmpOpNeq, Register: reg0, Data: ifname("lo")},
+				&expr.Fib{Register: reg0, ResultADDRTYPE: true, FlagSADDR: true}, equals(unix.RTN_LOCAL), drop},
 			{source(reg0), member(setHeld), drop},
 			{source(reg0), member(setGuests), &expr.Dynset{SrcRegKey: reg0, SetName: setPace, Operation: unix.NFT_DYNSET_OP_UPDATE, Exprs: []expr.Any{
 				&expr.Limit{Type: expr.LimitTypePkts, Rate: paceRate, Burst: paceBurst, Unit: expr.LimitTimeSecond, Over: true}}}, drop},

@@ -11,6 +11,7 @@ import (
 	"github.com/sluice-nfv/sluice/api/agentv1"
 	"github.com/sluice-nfv/sluice/appliance/dataplane"
 	"github.com/sluice-nfv/sluice/appliance/dataplane/kerneltest"
+	"golang.org/x/sys/unix"
 )
 
 type rawConn = syscall.RawConn
@@ -114,12 +115,22 @@ func TestForgedAndUntranslatedSources(t *testing.T) {
 		c.EIPs = []agentv1.EIP{eipOf(vipA, aIP, 1)}
 		w.apply(c)
 		atA := catch(t, w.a, ":9")
-		w.internet.Run(t, "ip addr add "+bIP+"/32 dev lo")
-		send(t, w.internet, bIP, vipA+":9")
-		if from, err := atA(never); err == nil {
-			t.Errorf("a datagram from outside arrives as from %s", from)
+		for _, forged := range []string{bIP, routerGuest, routerIP, vipA} {
+			flood(t, w.internet, unix.IPPROTO_UDP, forged, vipA+":9", 1)
+			if from, err := atA(never / 2); err == nil {
+				t.Errorf("a datagram from outside, forged as %s, arrives as from %s", forged, from)
+			}
 		}
-		w.internet.Run(t, "ip addr del "+bIP+"/32 dev lo")
+		flood(t, w.internet, unix.IPPROTO_UDP, farIP, vipA+":9", 1)
+		if from, err := atA(soon); err != nil {
+			t.Errorf("an honest datagram does not arrive: %v, %v", from, err)
+		}
+	})
+	t.Run("guest as the router", func(t *testing.T) {
+		flood(t, w.a, unix.IPPROTO_UDP, routerGuest, farIP+":9", 1)
+		if from, err := caught(never / 2); err == nil {
+			t.Errorf("a datagram arrives as from %s", from)
+		}
 	})
 	t.Run("no mapping, no way out", func(t *testing.T) {
 		c.SNAT = nil
