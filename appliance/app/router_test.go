@@ -98,10 +98,11 @@ func TestClosedHasManagementOnly(t *testing.T) {
 	if r.forwarding() != "0" {
 		t.Error("forwarding is on")
 	}
-	for _, chain := range []string{"INPUT", "FORWARD"} {
-		if b := r.kernel.State.Builtins[dataplane.ChainID{Table: "filter", Chain: chain}]; b.Policy != "DROP" {
-			t.Errorf("%s has policy %s", chain, b.Policy)
-		}
+	if b := r.kernel.State.Builtins[dataplane.ChainID{Table: "filter", Chain: "INPUT"}]; b.Policy != "DROP" {
+		t.Errorf("INPUT has policy %s", b.Policy)
+	}
+	if _, drops := r.kernel.State.Chains[dataplane.ChainID{Table: dataplane.TableName, Chain: "forward"}]; !drops {
+		t.Error("there is no chain that drops what would be forwarded")
 	}
 	if _, ok := r.kernel.State.Routes[dataplane.Route{Link: "eth0", Prefix: netip.MustParsePrefix("198.18.0.0/15"), Gateway: r.management.Routes[0].NextHop}]; !ok {
 		t.Errorf("no way to the orchestrators: %v", r.kernel.State.Routes)

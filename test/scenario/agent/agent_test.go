@@ -85,8 +85,8 @@ func TestClosedUntilTheFirstSpec(t *testing.T) {
 	if f := strings.TrimSpace(in(t, w.router, "cat /proc/sys/net/ipv4/ip_forward")); f != "0" {
 		t.Fatalf("ip_forward is %s before the first spec", f)
 	}
-	rules := in(t, w.router, "iptables -S")
-	for _, policy := range []string{"-P INPUT DROP", "-P FORWARD DROP"} {
+	rules := in(t, w.router, "iptables -S") + in(t, w.router, "nft list chain ip sluice forward")
+	for _, policy := range []string{"-P INPUT DROP", "hook forward priority filter; policy drop;"} {
 		if !strings.Contains(rules, policy) {
 			t.Fatalf("no %s before the first spec:\n%s", policy, rules)
 		}
@@ -215,14 +215,14 @@ func TestForeignChangesAreHealed(t *testing.T) {
 	w, link, at := enrolled(t)
 	push(t, link, at, 1, w.content(1))
 	in(t, w.router, "ip addr del "+publicIP+"/24 dev eth1")
-	in(t, w.router, "iptables -P FORWARD ACCEPT")
+	in(t, w.router, "iptables -P INPUT ACCEPT")
 	if err := link.Command(deadline(t), at, agentv1.CommandResync, "heal-1", nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := in(t, w.router, "ip -4 -o addr show eth1"); !strings.Contains(got, publicIP+"/24") {
 		t.Fatalf("address not healed: %s", got)
 	}
-	if got := in(t, w.router, "iptables -S FORWARD"); !strings.Contains(got, "-P FORWARD DROP") {
+	if got := in(t, w.router, "iptables -S INPUT"); !strings.Contains(got, "-P INPUT DROP") {
 		t.Fatalf("policy not healed: %s", got)
 	}
 	in(t, w.router, "ip addr del "+publicIP+"/24 dev eth1")
@@ -300,7 +300,7 @@ func TestCommands(t *testing.T) {
 	if err := link.Command(deadline(t), at, agentv1.CommandDiagnostics, "", nil, &d); err != nil {
 		t.Fatal(err)
 	}
-	for section, text := range map[string]string{"rules": "SLUICE-FORWARD", "mappings": clientIP, "routes": "eth1", "logs": "spec applied"} {
+	for section, text := range map[string]string{"rules": "SLUICE-INPUT", "mappings": clientIP, "routes": "eth1", "logs": "spec applied"} {
 		if !strings.Contains(d.Sections[section], text) {
 			t.Errorf("diagnostics %s without %q:\n%s", section, text, d.Sections[section])
 		}
