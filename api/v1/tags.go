@@ -19,7 +19,8 @@ const (
 	TagDisabledService           = "disabledService"
 )
 
-// MaxParallelism is the highest commandsParallelismDegree.
+// MaxParallelism is the highest commandsParallelismDegree, and the one without
+// a tag.
 const MaxParallelism = 100
 
 // tagArgs checks the arguments of each pattern, one check an argument.

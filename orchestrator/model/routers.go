@@ -3,6 +3,7 @@ package model
 import (
 	"iter"
 	"slices"
+	"strconv"
 
 	v1 "github.com/sluice-nfv/sluice/api/v1"
 	"github.com/sluice-nfv/sluice/orchestrator/plan/offering"
@@ -182,6 +183,22 @@ func checkHosts(v *View, r *v1.VirtualRouter) error {
 		return v1.Refused("no-host", "no Enabled cluster has the L2 networks of all of router %q's networks attached; attach them to one cluster with `sluice l2-network attach`", r.Name).On(l3s...)
 	}
 	return v1.Unavailable("no-host", "no host for router %q is Enabled and Connected; look at `sluice host list`", r.Name).On(l3s...)
+}
+
+// ParallelCommands is how many commands and specs an orchestrator may have under
+// way with a router at once: by the router's tag commandsParallelismDegree, else
+// by its offering's.
+func ParallelCommands(v *View, r *v1.VirtualRouter) int {
+	tags := r.SystemTags
+	if o := Get[v1.VirtualRouterOffering](v, r.OfferingUUID); o != nil {
+		tags = append(slices.Clip(tags), o.SystemTags...)
+	}
+	for _, args := range v1.TagValues(tags, v1.TagCommandsParallelismDegree) {
+		if n, err := strconv.Atoi(args[0]); err == nil {
+			return n
+		}
+	}
+	return v1.MaxParallelism
 }
 
 func routerUUID(r *v1.VirtualRouter) string {

@@ -91,6 +91,7 @@ func New(c Config) *Reconciler {
 		c.LostAfter = 30 * time.Second
 	}
 	r := &Reconciler{Config: c, workers: map[string]*worker{}}
+	r.Agents = newBounded(c.Agents, r.degree)
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	r.hosts = newHosts(r)
 	r.wants = newWants(c.Services, c.Log)
