@@ -75,6 +75,10 @@ func items[T any](all []*T) *Items[T] {
 }
 
 func (a *API) addIPRange(ctx context.Context, in *CallWith[v1.AddIPRange]) (*Items[v1.IPRange], error) {
+	return settled(ctx, a, in.Wait, func() (*Items[v1.IPRange], error) { return a.storeIPRange(ctx, in) })
+}
+
+func (a *API) storeIPRange(ctx context.Context, in *CallWith[v1.AddIPRange]) (*Items[v1.IPRange], error) {
 	var made []*v1.IPRange
 	rule := func(tx *model.Tx) (err error) {
 		if made = rangesMade(tx.View, chosenUUID(ctx)); made != nil {

@@ -371,8 +371,10 @@ func TestChangesSettle(t *testing.T) {
 	s.refused(400, "invalid-wait", "DELETE", "/v1/eips/"+eip+"?wait=soon", nil)
 	s.ok("GET", "/v1/eips/"+eip, nil)
 	s.ok("DELETE", "/v1/eips/"+eip+"?wait=5s", nil)
-	if got := s.world.settles.Load(); got != 3 {
-		t.Errorf("routers were waited for %d times, want 3", got)
+	empty := s.create("/v1/l3-networks", object{"name": "empty", "l2NetworkUuid": m["inner"]})
+	s.send("POST", "/v1/l3-networks/"+empty+"/ip-ranges?wait=5s", object{"name": "r", "networkCidr": "10.44.0.0/24"})
+	if got := s.world.settles.Load(); got != 4 {
+		t.Errorf("routers were waited for %d times, want 4", got)
 	}
 }
 
