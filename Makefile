@@ -38,6 +38,9 @@ fault: setup ## kill the server at each fsync, and the agent at each of its effe
 fleet: ## 1,000 parallel creates over four orchestrators on one etcd, also while one is killed
 	go test -count=1 -v ./test/fleet/ -requests 1000
 
+soak: setup ## random operations over real agents in namespaces, with kills of agents and the server; SOAK=5m
+	go test -count=1 -timeout 0 -v ./test/soak/ -duration $(or $(SOAK),5m)
+
 fuzz: ## fuzz every parser of hostile bytes; FUZZTIME=1m each
 	hack/fuzz.sh $(or $(FUZZTIME),1m)
 

@@ -1,0 +1,136 @@
+package soak
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	v1 "github.com/sluice-nfv/sluice/api/v1"
+	"github.com/sluice-nfv/sluice/orchestrator/agentlink"
+	"github.com/sluice-nfv/sluice/orchestrator/hostnet/novlan"
+	"github.com/sluice-nfv/sluice/orchestrator/httpapi"
+	"github.com/sluice-nfv/sluice/orchestrator/hypervisor"
+	"github.com/sluice-nfv/sluice/orchestrator/model"
+	"github.com/sluice-nfv/sluice/orchestrator/pki"
+	"github.com/sluice-nfv/sluice/orchestrator/plan"
+	"github.com/sluice-nfv/sluice/orchestrator/reconcile"
+	"github.com/sluice-nfv/sluice/orchestrator/services/dhcp"
+	"github.com/sluice-nfv/sluice/orchestrator/services/dns"
+	"github.com/sluice-nfv/sluice/orchestrator/services/eip"
+	"github.com/sluice-nfv/sluice/orchestrator/services/portforwarding"
+	"github.com/sluice-nfv/sluice/orchestrator/services/snat"
+	"github.com/sluice-nfv/sluice/orchestrator/store"
+)
+
+var services = []plan.Service{dhcp.Service{}, dns.Service{}, snat.Service{}, eip.Service{}, portforwarding.Service{}}
+
+// health is what a server tells of itself, beside its API.
+type health struct {
+	Breaches   []string // of the model's invariants
+	Behind     []string // routers that do not serve what is wanted of them, and why
+	Goroutines int
+	Files      int
+	Memory     int // bytes, after a collection
+}
+
+// serve is the orchestrator with a machine of its own, until it is killed.
+func serve(ctx context.Context, p place) error {
+	p.clear()
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
+	s, err := store.Open(ctx, store.Config{Dir: filepath.Join(p.dir, "etcd"), Log: log,
+		Catalog: model.Catalog{L2Types: []model.L2Type{novlan.Type{}}, Services: plan.Offers(services)}})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	authority, err := loadAuthority(ctx, s)
+	if err != nil {
+		return err
+	}
+	m := &machine{Fake: hypervisor.NewFake(), place: p, stops: map[string]func(){}}
+	m.SetBridges("br_eth0", "br_eth1", "br_eth2", "br_eth3", "br_eth4")
+	link := agentlink.NewOver(authority, p.dial)
+	defer link.Close()
+	r := reconcile.New(reconcile.Config{
+		Store: s, Agents: link, L2s: wires{}, Services: services, OrchestratorCA: authority.OrchestratorTrust(), Log: log,
+		Open:        func(context.Context, string, string) (hypervisor.Hypervisor, error) { return m, nil },
+		BootTimeout: 30 * time.Second, ObserveEvery: time.Second, LostAfter: 10 * time.Second,
+	})
+	r.Start()
+	defer r.Close()
+	if err := tellHealth(ctx, p, s); err != nil {
+		return err
+	}
+	api := httpapi.New(httpapi.Config{
+		Store: s, Effects: r, Planners: services, Version: "soak", Log: log, Rate: httpapi.Rate{PerSecond: -1},
+		Services: []func(*httpapi.API){dhcp.Routes, dns.Routes, eip.Routes, portforwarding.Routes},
+	})
+	return api.Serve(ctx, httpapi.Listen{Socket: filepath.Join(p.dir, "s")})
+}
+
+func loadAuthority(ctx context.Context, s *store.Store) (a pki.Authority, err error) {
+	if a, err = pki.New(time.Now()); err != nil {
+		return a, err
+	}
+	b, err := json.Marshal(a)
+	if err != nil {
+		return a, err
+	}
+	if b, err = s.Private().PutOnce(ctx, "pki/authority", b); err != nil {
+		return a, err
+	}
+	return a, json.Unmarshal(b, &a)
+}
+
+// tellHealth answers on a socket of its own.
+func tellHealth(ctx context.Context, p place, s *store.Store) error {
+	file := filepath.Join(p.dir, "h")
+	_ = os.Remove(file)
+	l, err := (&net.ListenConfig{}).Listen(ctx, "unix", file)
+	if err != nil {
+		return err
+	}
+	go http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode(healthOf(s.View()))
+	}))
+	return nil
+}
+
+func healthOf(v *model.View) (h health) {
+	for _, err := range model.Check(v) {
+		h.Breaches = append(h.Breaches, err.Error())
+	}
+	for r := range model.List[v1.VirtualRouter](v) {
+		if why := behind(v, r); why != "" {
+			h.Behind = append(h.Behind, r.Name+": "+why)
+		}
+	}
+	runtime.GC()
+	var mem runtime.MemStats
+	runtime.ReadMemStats(&mem)
+	h.Memory, h.Goroutines = int(mem.HeapAlloc), runtime.NumGoroutine()
+	files, _ := os.ReadDir("/proc/self/fd")
+	h.Files = len(files)
+	return h
+}
+
+func behind(v *model.View, r *v1.VirtualRouter) string {
+	if r.WantedState != v1.StateRunning {
+		return "is to be " + r.WantedState
+	}
+	c, err := plan.Content(v, r, services)
+	switch {
+	case err != nil:
+		return err.Error()
+	case r.AppliedHash != c.Hash() || r.State != v1.StateRunning || r.Status != v1.Connected:
+		return fmt.Sprintf("%s, %s, applied generation %d of %d: %+v", r.State, r.Status, r.AppliedGeneration, r.DesiredGeneration, r.Conditions)
+	}
+	return ""
+}
