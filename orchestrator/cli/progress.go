@@ -15,6 +15,7 @@ import (
 
 	"github.com/sluice-nfv/sluice/api/client"
 	v1 "github.com/sluice-nfv/sluice/api/v1"
+	"github.com/sluice-nfv/sluice/orchestrator/plan"
 )
 
 // pollEvery is how often progress is looked at.
@@ -85,7 +86,7 @@ func (s *session) stagesOfVM(ctx context.Context, id string) []stage {
 
 // stageOf is a router's way to serving, in a few words.
 func stageOf(r *v1.VirtualRouter) stage {
-	if isReady(r) {
+	if plan.IsReady(r) {
 		return stage{r.Name, "serving"}
 	}
 	text := r.State + ", " + r.Status

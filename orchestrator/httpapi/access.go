@@ -140,6 +140,7 @@ var access = map[string]struct {
 	"GET /v1/virtual-routers":                          {cloudRead, none},
 	"GET /v1/virtual-routers/{uuid}":                   {cloudRead, none},
 	"GET /v1/virtual-routers/{uuid}/spec":              {cloudRead, none},
+	"GET /v1/virtual-routers/{uuid}/explain":           {cloudRead, none},
 	"GET /v1/virtual-routers/{uuid}/status":            {cloudRead, none},
 	"GET /v1/virtual-routers/{uuid}/diagnostics":       {cloudRead, none},
 	"GET /v1/virtual-routers/{uuid}/console":           {cloudRead, none},

@@ -7,6 +7,7 @@ import (
 	"github.com/sluice-nfv/sluice/api/agentv1"
 	v1 "github.com/sluice-nfv/sluice/api/v1"
 	"github.com/sluice-nfv/sluice/orchestrator/model"
+	"github.com/sluice-nfv/sluice/orchestrator/plan"
 )
 
 func (a *API) images() {
@@ -84,6 +85,12 @@ func (a *API) routerQueries() {
 			s, err := a.effects.RouterStatus(ctx, in.UUID)
 			return &status{s}, err
 		})
+	type explanation struct{ Body *v1.Explanation }
+	Handle(a, operation("explain-router", http.MethodGet, "/v1/virtual-routers/{uuid}/explain", "What is wanted of the router, what is there, and why they differ, in words"),
+		func(ctx context.Context, in *input) (*explanation, error) {
+			x, err := a.explain(ctx, in.UUID)
+			return &explanation{x}, err
+		})
 	type diagnostics struct{ Body agentv1.Diagnostics }
 	Handle(a, operation("get-router-diagnostics", http.MethodGet, "/v1/virtual-routers/{uuid}/diagnostics", "The agent's log, rules, mappings, routes and neighbours, as text by section"),
 		func(ctx context.Context, in *input) (*diagnostics, error) {
@@ -99,4 +106,26 @@ func (a *API) routerQueries() {
 			b, err := a.effects.RouterConsole(ctx, in.UUID, in.Max)
 			return &Raw{ContentType: "text/plain; charset=utf-8", Body: b}, err
 		})
+}
+
+// explain says why a router does not serve, also when it cannot be planned or
+// does not answer.
+func (a *API) explain(ctx context.Context, uuid string) (*v1.Explanation, error) {
+	router, err := one[v1.VirtualRouter](a.view(ctx), uuid)
+	if err != nil {
+		return nil, err
+	}
+	x := &v1.Explanation{Router: *router.Body}
+	if spec, err := a.effects.RouterSpec(uuid); err != nil {
+		x.PlanError = err.Error()
+	} else {
+		x.WantedHash = spec.Hash
+	}
+	if status, err := a.effects.RouterStatus(ctx, uuid); err != nil {
+		x.StatusError = err.Error()
+	} else {
+		x.Status = &status
+	}
+	plan.Explain(x)
+	return x, nil
 }

@@ -306,6 +306,9 @@ func TestRouterCalls(t *testing.T) {
 	if got := s.ok("GET", path+"/status", nil); got.str("agentVersion") != "1.0" {
 		t.Errorf("status: %s", got.raw)
 	}
+	if got := s.ok("GET", path+"/explain", nil); got.object["router"].(object)["uuid"] != uuid || got.object["status"].(object)["agentVersion"] != "1.0" || got.object["serving"] != false || len(got.object["findings"].([]any)) == 0 {
+		t.Errorf("explanation: %s", got.raw)
+	}
 	s.refused(404, "not-found", "GET", "/v1/virtual-routers/"+nobody+"/spec", nil)
 	if got := s.ok("GET", path+"/diagnostics", nil); got.object["sections"].(object)["logs"] != "level=INFO msg=ready\n" {
 		t.Error(got.raw)
@@ -317,7 +320,7 @@ func TestRouterCalls(t *testing.T) {
 		t.Error(got.raw)
 	}
 	s.refused(400, "invalid-request", "GET", path+"/console?max=0", nil)
-	for _, what := range []string{"/status", "/diagnostics", "/console"} {
+	for _, what := range []string{"/status", "/explain", "/diagnostics", "/console"} {
 		s.refused(404, "not-found", "GET", "/v1/virtual-routers/"+nobody+what, nil)
 	}
 	s.world.broken.Store(v1.Unavailable("router-failed", "boot"))
