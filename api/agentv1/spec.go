@@ -66,7 +66,12 @@ type Interface struct {
 	// Addresses of the router itself, with the length of the subnet. VIPs are
 	// not listed here: services add theirs as /32.
 	Addresses []netip.Prefix `json:"addresses"`
-	// Gateway is the next hop of the default route; set on one interface at most.
+	// Gateway is the next hop for what leaves by this interface; set on one
+	// interface at most, or on several that are public and not guest. The
+	// router's default route, which its own connections take, is by the
+	// gateway of the first of these in the list. By the others go connections
+	// that came in on the interface, and those of guests whose EIP (or else
+	// SNAT) is there.
 	Gateway netip.Addr `json:"gateway,omitzero"`
 	// Routes lead to orchestrators off the management subnet; for nics with the
 	// role management only. Nothing of guests is forwarded there.

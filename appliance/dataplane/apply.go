@@ -100,7 +100,7 @@ func (p *Plane) Lockdown(ctx context.Context, inputs ...Input) error {
 	}
 	closing, _ := diffForwarding(have, want)
 	steps := slices.Concat(closing, diffPolicy(have, want))
-	if rules := diffRules(have, want); !rules.empty() {
+	if rules := diffTable(have, want); !rules.empty() {
 		steps = append(steps, rules)
 	}
 	for _, s := range steps {

@@ -16,19 +16,21 @@ import (
 	"pgregory.net/rapid"
 )
 
-var rewrite = flag.Bool("rewrite", false, "write what is rendered into testdata/all.golden")
+var rewrite = flag.Bool("rewrite", false, "write what is rendered into testdata/*.golden")
 
-// TestRender shows the shape of everything at once.
+// TestRender shows the shape of everything at once, and with two ways out.
 func TestRender(t *testing.T) {
-	got := dataplane.Render(kerneltest.WantAll()).String()
-	if *rewrite {
-		if err := os.WriteFile("testdata/all.golden", []byte(got), 0o644); err != nil {
-			t.Fatal(err)
+	for file, w := range map[string]dataplane.Want{"testdata/all.golden": kerneltest.WantAll(), "testdata/ways.golden": kerneltest.WantWays()} {
+		got := dataplane.Render(w).String()
+		if *rewrite {
+			if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	want, err := os.ReadFile("testdata/all.golden")
-	if err != nil || got != string(want) {
-		t.Errorf("rendered (%v):\n%s", err, got)
+		want, err := os.ReadFile(file)
+		if err != nil || got != string(want) {
+			t.Errorf("rendered (%v):\n%s", err, got)
+		}
 	}
 }
 

@@ -16,8 +16,9 @@ import (
 func Diff(have, want State) []Step {
 	closing, opening := diffForwarding(have, want)
 	steps := slices.Concat(closing, diffMappings(have, want), diffPolicy(have, want),
-		diffSysctls(have, want), diffAddresses(have, want), diffLinks(have, want), diffRoutes(have, want))
-	return append(steps, opening...)
+		diffSysctls(have, want), diffAddresses(have, want), diffLinks(have, want))
+	gone, added := diffRules(have, want)
+	return slices.Concat(steps, gone, diffRoutes(have, want), added, opening)
 }
 
 // diffForwarding is the switch itself and what the kernel resets with it.
@@ -132,7 +133,7 @@ func diffGone(table string, have, want State) []string {
 }
 
 func diffMappings(have, want State) []Step {
-	s := diffRules(have, want)
+	s := diffTable(have, want)
 	if s.Rebuild {
 		s.Add = want.Mappings
 		return []Step{s}
@@ -142,6 +143,7 @@ func diffMappings(have, want State) []Step {
 	diffMap(h.Guests, w.Guests, s.Del.Guests, s.Add.Guests)
 	diffMap(h.Inbound, w.Inbound, s.Del.Inbound, s.Add.Inbound)
 	diffMap(h.Outbound, w.Outbound, s.Del.Outbound, s.Add.Outbound)
+	diffMap(h.Ways, w.Ways, s.Del.Ways, s.Add.Ways)
 	diffMap(h.Forward, w.Forward, s.Del.Forward, s.Add.Forward)
 	diffMap(h.Limited, w.Limited, s.Del.Limited, s.Add.Limited)
 	diffMap(h.Grants, w.Grants, s.Del.Grants, s.Add.Grants)
@@ -151,8 +153,8 @@ func diffMappings(have, want State) []Step {
 	return []Step{s}
 }
 
-// diffRules is the sluice table but for its elements.
-func diffRules(have, want State) SetMappings {
+// diffTable is the sluice table but for its elements.
+func diffTable(have, want State) SetMappings {
 	s := SetMappings{Rebuild: !have.Layout, Chains: map[string][]string{}, Del: NewElements(), Add: NewElements()}
 	for id, rules := range want.Chains {
 		if is, exists := have.Chains[id]; id.Table == TableName && (s.Rebuild || !exists || !slices.Equal(is, rules)) {
@@ -213,7 +215,7 @@ func compareAddresses(a, b LinkAddress) int {
 	return cmp.Or(cmp.Compare(a.Link, b.Link), a.Prefix.Addr().Compare(b.Prefix.Addr()), cmp.Compare(a.Prefix.Bits(), b.Prefix.Bits()))
 }
 
-// diffRoutes removes before it adds: there is one default route only.
+// diffRoutes removes before it adds: a table has one default route only.
 func diffRoutes(have, want State) []Step {
 	var steps []Step
 	for _, r := range sortedKeys(have.Routes, compareRoutes) {
@@ -239,7 +241,7 @@ func (s State) carries(r Route, source netip.Addr) bool {
 
 func compareRoutes(a, b Route) int {
 	// Subnets first, for a gateway needs its own; then the longest prefix.
-	return cmp.Or(cmp.Compare(gateways(a), gateways(b)), cmp.Compare(b.Prefix.Bits(), a.Prefix.Bits()), cmp.Compare(a.Link, b.Link), a.Prefix.Compare(b.Prefix), a.Gateway.Compare(b.Gateway))
+	return cmp.Or(cmp.Compare(gateways(a), gateways(b)), cmp.Compare(a.Table, b.Table), cmp.Compare(b.Prefix.Bits(), a.Prefix.Bits()), cmp.Compare(a.Link, b.Link), a.Prefix.Compare(b.Prefix), a.Gateway.Compare(b.Gateway))
 }
 
 func gateways(r Route) int {

@@ -21,6 +21,9 @@ func (s State) String() string {
 	for _, r := range sortedKeys(s.Routes, compareRoutes) {
 		fmt.Fprintf(&b, "route %s\n", r)
 	}
+	for _, r := range sortedKeys(s.Rules, compareRules) {
+		fmt.Fprintf(&b, "rule %s\n", r)
+	}
 	for _, key := range sortedKeys(s.Sysctls, cmp.Compare[string]) {
 		fmt.Fprintf(&b, "sysctl %s = %s\n", key, s.Sysctls[key])
 	}
@@ -42,10 +45,14 @@ func (s State) String() string {
 
 // String prints a route as iproute2 does.
 func (r Route) String() string {
+	text := fmt.Sprintf("%s dev %s", r.Prefix, r.Link)
 	if r.Gateway.IsValid() {
-		return fmt.Sprintf("%s via %s dev %s", r.Prefix, r.Gateway, r.Link)
+		text = fmt.Sprintf("%s via %s dev %s", r.Prefix, r.Gateway, r.Link)
 	}
-	return fmt.Sprintf("%s dev %s", r.Prefix, r.Link)
+	if r.Table != 0 {
+		text += fmt.Sprintf(" table %d", r.Table)
+	}
+	return text
 }
 
 // String prints the elements, sorted, one a line.
@@ -62,6 +69,9 @@ func (e Elements) String() string {
 	}
 	for _, a := range sortedKeys(e.Outbound, netip.Addr.Compare) {
 		fmt.Fprintf(&b, "outbound %s -> %s\n", a, e.Outbound[a])
+	}
+	for _, a := range sortedKeys(e.Ways, netip.Addr.Compare) {
+		fmt.Fprintf(&b, "way %s -> %#x\n", a, e.Ways[a])
 	}
 	for _, m := range []struct {
 		name string

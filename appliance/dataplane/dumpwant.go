@@ -13,6 +13,9 @@ func (w Want) String() string {
 		if n.Gateway.IsValid() {
 			fmt.Fprintf(&b, " gateway=%s", n.Gateway)
 		}
+		if n.NextHop.IsValid() && n.NextHop != n.Gateway {
+			fmt.Fprintf(&b, " next-hop=%s", n.NextHop)
+		}
 		for _, r := range n.Routes {
 			fmt.Fprintf(&b, " route=%s,%s", r.Prefix, r.Gateway)
 		}

@@ -163,6 +163,8 @@ const (
 	passedDNAT  = "ct status confirmed,dnat / confirmed,dnat"
 	unconfirmed = "ct status ! confirmed"
 	unmapped    = "ct mark 0x00000000"
+	// The same where a mark also says by which nic.
+	unmappedWay = "ct mark & 0x000000ff == 0x00000000"
 )
 
 // forwardRules: what comes from outside gets in only if a mapping turned it to
@@ -182,7 +184,11 @@ func forwardRules(nics []Nic) []string {
 			rules = append(rules, fmt.Sprintf("oifname %q drop", n.Link))
 		}
 	}
-	rules = append(rules, clampMSS, unmapped+" "+passedSNAT+" accept", "jump counting", passedSNAT+" accept", passedDNAT+" accept")
+	mark := unmapped
+	if hasWays(nics) {
+		mark = unmappedWay
+	}
+	rules = append(rules, clampMSS, mark+" "+passedSNAT+" accept", "jump counting", passedSNAT+" accept", passedDNAT+" accept")
 	accept := func(from, to Nic, what string) {
 		rules = append(rules, fmt.Sprintf("iifname %q oifname %q %s accept", from.Link, to.Link, what))
 	}

@@ -5,7 +5,7 @@ import "net/netip"
 // Render says what is wanted in the kernel's terms.
 func Render(w Want) State {
 	s := State{
-		Links: map[string]LinkState{}, Addresses: map[LinkAddress]AddressState{}, Routes: map[Route]RouteState{},
+		Links: map[string]LinkState{}, Addresses: map[LinkAddress]AddressState{}, Routes: map[Route]RouteState{}, Rules: map[Rule]RuleState{},
 		Sysctls: sysctls(w), Builtins: builtins(), Chains: chains(w),
 		Layout: true, Mappings: mappings(w),
 	}
@@ -24,6 +24,7 @@ func Render(w Want) State {
 			s.Routes[Route{Link: a.Link, Prefix: a.Prefix.Masked()}] = RouteState{Owner: a.Owner, Source: a.Prefix.Addr()}
 		}
 	}
+	renderWays(s, w)
 	return s
 }
 
@@ -98,6 +99,7 @@ func protocolNumber(name string) uint8 {
 const (
 	keyForward   = "net/ipv4/ip_forward"
 	keyRedirects = "net/ipv4/conf/all/accept_redirects"
+	keyReflect   = "net/ipv4/fwmark_reflect"
 )
 
 func confKey(link, key string) string { return "net/ipv4/conf/" + link + "/" + key }
@@ -118,8 +120,14 @@ func sysctls(w Want) map[string]string {
 		confKey("all", "accept_source_route"): "0",
 		// IPv6 is not filtered yet, so it is not forwarded either.
 		"net/ipv6/conf/all/forwarding": "0",
+		// An answer of the kernel's own (echo, what cannot be delivered) leaves
+		// the way that what it answers came.
+		keyReflect: "0",
 		// A helper opens ports that a guest's packet names. Gone in Linux 6.
 		"net/netfilter/nf_conntrack_helper": "0",
+	}
+	if len(w.ways()) > 0 {
+		s[keyReflect] = "1"
 	}
 	for _, n := range w.Nics {
 		n.sysctls(s, forward)

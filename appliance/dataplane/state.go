@@ -39,6 +39,8 @@ type State struct {
 	Links     map[string]LinkState
 	Addresses map[LinkAddress]AddressState
 	Routes    map[Route]RouteState
+	// Rules lead to tables other than the main one.
+	Rules map[Rule]RuleState
 	// Sysctls by path below /proc/sys.
 	Sysctls map[string]string
 	// Builtins are the kernel's chains that we hook into.
@@ -79,6 +81,9 @@ type AddressState struct {
 // 0.0.0.0/0), or to a subnet that an address of the link is in (without). The
 // kernel makes the latter with the address, but a stranger can remove it alone.
 type Route struct {
+	// Table is 0 for the main one; else the route is there for packets that a
+	// Rule leads to it, and whoever removes the address leaves it.
+	Table   int
 	Link    string
 	Prefix  netip.Prefix
 	Gateway netip.Addr
@@ -90,6 +95,20 @@ type RouteState struct {
 	// Source is the address that a subnet is reached from; not observed.
 	Source netip.Addr
 	Owner  string
+}
+
+// Rule leads packets with a mark to a routing table.
+type Rule struct {
+	// Priority: the lower, the earlier; the main table's is 32766.
+	Priority   int
+	Mark, Mask uint32
+	Table      int
+}
+
+// RuleState says whose a rule is.
+type RuleState struct {
+	Ours  bool
+	Owner string
 }
 
 // DefaultRoute is the route to everywhere by a gateway.
@@ -143,6 +162,9 @@ type Elements struct {
 	Guests map[netip.Prefix]struct{}
 	// Inbound is VIP to guest, Outbound guest to VIP.
 	Inbound, Outbound map[netip.Addr]netip.Addr
+	// Ways is the mark of the nic that a guest with an EIP leaves by, where
+	// there are several to choose from.
+	Ways map[netip.Addr]uint32
 	// Forward is for everybody, Limited only for those with a Grant.
 	Forward, Limited map[Endpoint]Target
 	Grants           map[Grant]struct{}
@@ -150,14 +172,14 @@ type Elements struct {
 
 // Len is the number of elements.
 func (e Elements) Len() int {
-	return len(e.Public) + len(e.Guests) + len(e.Inbound) + len(e.Outbound) + len(e.Forward) + len(e.Limited) + len(e.Grants)
+	return len(e.Public) + len(e.Guests) + len(e.Inbound) + len(e.Outbound) + len(e.Ways) + len(e.Forward) + len(e.Limited) + len(e.Grants)
 }
 
 // NewElements has empty maps.
 func NewElements() Elements {
 	return Elements{
 		Public: map[string]struct{}{}, Guests: map[netip.Prefix]struct{}{},
-		Inbound: map[netip.Addr]netip.Addr{}, Outbound: map[netip.Addr]netip.Addr{},
+		Inbound: map[netip.Addr]netip.Addr{}, Outbound: map[netip.Addr]netip.Addr{}, Ways: map[netip.Addr]uint32{},
 		Forward: map[Endpoint]Target{}, Limited: map[Endpoint]Target{},
 		Grants: map[Grant]struct{}{},
 	}
@@ -169,6 +191,7 @@ func (e Elements) Change(del, add Elements) {
 	change(e.Guests, del.Guests, add.Guests)
 	change(e.Inbound, del.Inbound, add.Inbound)
 	change(e.Outbound, del.Outbound, add.Outbound)
+	change(e.Ways, del.Ways, add.Ways)
 	change(e.Forward, del.Forward, add.Forward)
 	change(e.Limited, del.Limited, add.Limited)
 	change(e.Grants, del.Grants, add.Grants)
@@ -195,7 +218,7 @@ func change[K comparable, V any](m, del, add map[K]V) {
 func (e Elements) Clone() Elements {
 	return Elements{
 		Public: maps.Clone(e.Public), Guests: maps.Clone(e.Guests),
-		Inbound: maps.Clone(e.Inbound), Outbound: maps.Clone(e.Outbound),
+		Inbound: maps.Clone(e.Inbound), Outbound: maps.Clone(e.Outbound), Ways: maps.Clone(e.Ways),
 		Forward: maps.Clone(e.Forward), Limited: maps.Clone(e.Limited),
 		Grants: maps.Clone(e.Grants),
 	}

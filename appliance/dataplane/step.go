@@ -47,6 +47,18 @@ type DelRoute struct {
 	By string
 }
 
+// AddRule adds a rule of ours.
+type AddRule struct {
+	Rule
+	By string
+}
+
+// DelRule removes a rule of ours; missing is fine.
+type DelRule struct {
+	Rule
+	By string
+}
+
 // SetSysctl writes a value below /proc/sys.
 type SetSysctl struct {
 	Key, Value string
@@ -86,6 +98,8 @@ func (s DelAddress) String() string {
 }
 func (s AddRoute) String() string  { return "add route " + s.Route.String() }
 func (s DelRoute) String() string  { return "delete route " + s.Route.String() }
+func (s AddRule) String() string   { return "add rule " + s.Rule.String() }
+func (s DelRule) String() string   { return "delete rule " + s.Rule.String() }
 func (s SetSysctl) String() string { return fmt.Sprintf("set %s = %s", s.Key, s.Value) }
 func (s SetPolicy) String() string {
 	parts := make([]string, len(s))
@@ -113,6 +127,8 @@ func (s AddAddress) owner() string  { return s.By }
 func (s DelAddress) owner() string  { return s.By }
 func (s AddRoute) owner() string    { return s.By }
 func (s DelRoute) owner() string    { return s.By }
+func (s AddRule) owner() string     { return s.By }
+func (s DelRule) owner() string     { return s.By }
 func (s SetSysctl) owner() string   { return s.By }
 func (s SetPolicy) owner() string   { return ownerPlane }
 func (s SetMappings) owner() string { return ownerPlane }
@@ -122,6 +138,8 @@ func (s AddAddress) writes() int { return 1 }
 func (s DelAddress) writes() int { return 1 }
 func (s AddRoute) writes() int   { return 1 }
 func (s DelRoute) writes() int   { return 1 }
+func (s AddRule) writes() int    { return 1 }
+func (s DelRule) writes() int    { return 1 }
 func (s SetSysctl) writes() int  { return 1 }
 func (s SetPolicy) writes() (n int) {
 	for _, t := range s {

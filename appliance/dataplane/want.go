@@ -48,6 +48,9 @@ type Nic struct {
 	MTU int
 	// Gateway is the next hop of the default route; unset on all but one.
 	Gateway netip.Addr
+	// NextHop, of a public nic, is that of what leaves by this nic because it
+	// came in on it or has its public address there; the default route's on one.
+	NextHop netip.Addr
 	// Routes are ways beyond gateways in the nic's subnets.
 	Routes []GatewayRoute
 	// Subnets are the networks that senders on a guest nic may belong to.

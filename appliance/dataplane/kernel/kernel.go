@@ -61,6 +61,10 @@ func (k *Kernel) Do(ctx context.Context, s dataplane.Step) error {
 		return nl.AddRoute(s.Route, s.Source)
 	case dataplane.DelRoute:
 		return nl.DelRoute(s.Route)
+	case dataplane.AddRule:
+		return nl.AddRule(s.Rule)
+	case dataplane.DelRule:
+		return nl.DelRule(s.Rule)
 	case dataplane.SetSysctl:
 		return sysctl.Set(s.Key, s.Value)
 	case dataplane.SetPolicy:

@@ -12,7 +12,7 @@ import (
 	"github.com/sluice-nfv/sluice/appliance/dataplane"
 )
 
-// Lab is a fresh kernel with three nics, down: m0, p0 and g0, whose MACs are
+// Lab is a fresh kernel with four nics, down: m0, p0, g0 and p1, whose MACs are
 // MACs.
 type Lab struct {
 	Kernel dataplane.Kernel
@@ -23,10 +23,14 @@ type Lab struct {
 	// Strangers is how many of the things that "add foreign things" added are
 	// still there; it added three.
 	Strangers func(t *testing.T) int
+	// Rules lists all routing rules, of anybody.
+	Rules func(t *testing.T) string
 }
 
+func (b *bench) rules() string { b.t.Helper(); return b.Rules(b.t) }
+
 // MACs of the nics of a Lab, by name.
-var MACs = map[string]string{"m0": "02:00:00:00:01:01", "p0": "02:00:00:00:01:02", "g0": "02:00:00:00:01:03"}
+var MACs = map[string]string{"m0": "02:00:00:00:01:01", "p0": "02:00:00:00:01:02", "g0": "02:00:00:00:01:03", "p1": "02:00:00:00:01:04"}
 
 // Disturbances are foreign changes of what is ours; each is healed.
 var Disturbances = []string{
@@ -76,6 +80,29 @@ func WantAll() dataplane.Want {
 	return w
 }
 
+// WantWays is WantAll with a second nic that leads out, for p1: an EIP and the
+// SNAT of a part of the guests are there.
+func WantWays() dataplane.Want {
+	prefix, addr := netip.MustParsePrefix, netip.MustParseAddr
+	w := WantAll()
+	w.Nics = append(w.Nics, dataplane.Nic{Link: "p1", Public: true, MTU: 1500, NextHop: addr("192.88.99.1"), Owner: "interfaces"})
+	for i := range w.Nics {
+		if w.Nics[i].Link == "p0" {
+			w.Nics[i].NextHop = w.Nics[i].Gateway
+		}
+	}
+	w.Addresses = append(w.Addresses,
+		dataplane.Address{Link: "p1", Prefix: prefix("192.88.99.2/24"), Owner: "interfaces"},
+		dataplane.Address{Link: "p1", Prefix: prefix("192.88.99.50/32"), Owner: "eip"})
+	w.EIPs = append(w.EIPs, dataplane.EIP{VIP: addr("192.88.99.50"), Guest: addr("10.0.0.13"), Owner: "eip"})
+	w.SNAT = append([]dataplane.SNAT{{Source: prefix("10.0.0.14/32"), Link: "p1", Address: addr("192.88.99.2"), Owner: "snat"}}, w.SNAT...)
+	w, err := dataplane.Merge(map[string]dataplane.Want{"all": w})
+	if err != nil {
+		panic(err)
+	}
+	return w
+}
+
 // Conform is what every Kernel does.
 func Conform(t *testing.T, fresh func(t *testing.T) Lab) {
 	tests := map[string]func(*bench){
@@ -100,6 +127,7 @@ func Conform(t *testing.T, fresh func(t *testing.T) Lab) {
 		"names what it refuses":        names,
 		"is at peace with the missing": missing,
 		"locks down":                   locksDown,
+		"has several ways out":         severalWays,
 		"maps every port":              everyPort,
 	}
 	for _, what := range Disturbances {
@@ -358,6 +386,34 @@ func locksDown(b *bench) {
 	}
 	b.apply(WantAll())
 	b.is(WantAll())
+}
+
+func severalWays(b *bench) {
+	b.Disturb(b.t, "add a foreign rule")
+	b.apply(WantAll())
+	foreign := b.rules()
+	b.apply(WantWays())
+	b.is(WantWays())
+	for _, what := range []string{"delete a way's rule", "flush a way's table", "delete via"} {
+		b.Disturb(b.t, what)
+		if r := b.apply(WantWays()); r.Writes == 0 {
+			b.t.Errorf("%s: nothing written", what)
+		}
+		b.is(WantWays())
+	}
+	b.apply(WantAll())
+	if left := b.rules(); left != foreign {
+		b.t.Errorf("rules are\n%s, and before were\n%s", left, foreign)
+	}
+	s := b.observe(WantAll())
+	for r := range s.Routes {
+		if r.Table != 0 {
+			b.t.Errorf("route left over: %s", r)
+		}
+	}
+	if _, left := s.Chains[dataplane.ChainID{Table: dataplane.TableName, Chain: "via"}]; left {
+		b.t.Error("chain left over")
+	}
 }
 
 func everyPort(b *bench) {

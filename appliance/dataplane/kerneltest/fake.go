@@ -32,7 +32,7 @@ var _ dataplane.Kernel = (*Fake)(nil)
 func NewFake(nics map[string]string) *Fake {
 	f := &Fake{State: dataplane.State{
 		Links: map[string]dataplane.LinkState{}, Addresses: map[dataplane.LinkAddress]dataplane.AddressState{},
-		Routes: map[dataplane.Route]dataplane.RouteState{}, Sysctls: map[string]string{},
+		Routes: map[dataplane.Route]dataplane.RouteState{}, Rules: map[dataplane.Rule]dataplane.RuleState{}, Sysctls: map[string]string{},
 		Builtins: map[dataplane.ChainID]dataplane.Builtin{}, Chains: map[dataplane.ChainID][]string{},
 		Mappings: dataplane.NewElements(),
 	}}
@@ -61,6 +61,7 @@ func (f *Fake) Observe(_ context.Context, sysctls []string) (dataplane.State, er
 func (f *Fake) clone() dataplane.State {
 	s := f.State
 	s.Links, s.Addresses, s.Routes = maps.Clone(s.Links), maps.Clone(s.Addresses), maps.Clone(s.Routes)
+	s.Rules = maps.Clone(s.Rules)
 	s.Sysctls, s.Builtins, s.Chains = maps.Clone(s.Sysctls), maps.Clone(s.Builtins), maps.Clone(s.Chains)
 	s.Mappings = s.Mappings.Clone()
 	return s
@@ -95,6 +96,15 @@ func (f *Fake) do(s dataplane.Step) error {
 		return f.addRoute(s)
 	case dataplane.DelRoute:
 		delete(f.State.Routes, s.Route)
+		return nil
+	case dataplane.AddRule:
+		if _, exists := f.State.Rules[s.Rule]; exists {
+			return errors.New("file exists")
+		}
+		f.State.Rules[s.Rule] = dataplane.RuleState{Ours: true}
+		return nil
+	case dataplane.DelRule:
+		delete(f.State.Rules, s.Rule)
 		return nil
 	case dataplane.SetSysctl:
 		return f.setSysctl(s.Key, s.Value)
@@ -165,7 +175,7 @@ func (f *Fake) inSubnet(gone dataplane.LinkAddress) bool {
 func (f *Fake) addRoute(s dataplane.AddRoute) error {
 	r := s.Route
 	for other := range f.State.Routes {
-		if other.Prefix == r.Prefix {
+		if other.Prefix == r.Prefix && other.Table == r.Table {
 			return errors.New("file exists")
 		}
 	}

@@ -1,6 +1,7 @@
 package kerneltest
 
 import (
+	"fmt"
 	"maps"
 	"net/netip"
 	"testing"
@@ -14,6 +15,7 @@ func TestFakeConforms(t *testing.T) {
 		stranger := dataplane.LinkAddress{Link: "p0", Prefix: netip.MustParsePrefix("203.0.113.200/32")}
 		return Lab{Kernel: f, Enter: func(g func()) { g() },
 			Disturb: func(t *testing.T, what string) { disturbFake(t, f, what, stranger) },
+			Rules:   func(*testing.T) string { return fmt.Sprint(f.State.Rules) },
 			Strangers: func(*testing.T) int {
 				n := 2 // chain and table: the fake keeps none of others
 				if _, ok := f.State.Addresses[stranger]; ok {
@@ -46,6 +48,14 @@ func disturbFake(t *testing.T, f *Fake, what string, stranger dataplane.LinkAddr
 		s.Chains[ours("forward")] = nil
 	case "delete source":
 		delete(s.Chains, ours("source"))
+	case "add a foreign rule":
+		s.Rules[dataplane.Rule{Priority: 8400, Mark: 1, Mask: 1, Table: 8400}] = dataplane.RuleState{}
+	case "delete a way's rule":
+		maps.DeleteFunc(s.Rules, func(r dataplane.Rule, _ dataplane.RuleState) bool { return r.Table == 8302 })
+	case "flush a way's table":
+		maps.DeleteFunc(s.Routes, func(r dataplane.Route, _ dataplane.RouteState) bool { return r.Table == 8302 })
+	case "delete via":
+		delete(s.Chains, ours("via"))
 	case "accept before":
 		s.Chains[ours("forward")] = append([]string{"accept"}, s.Chains[ours("forward")]...)
 	case "delete table", "delete rule", "add chain to table":

@@ -100,7 +100,7 @@ func (f *Fake) setMappings(s dataplane.SetMappings) error {
 	return cmp.Or(
 		exchange(m.Public, d.Public, a.Public), exchange(m.Guests, d.Guests, a.Guests),
 		exchange(m.Inbound, d.Inbound, a.Inbound), exchange(m.Outbound, d.Outbound, a.Outbound),
-		exchange(m.Forward, d.Forward, a.Forward), exchange(m.Limited, d.Limited, a.Limited),
+		exchange(m.Ways, d.Ways, a.Ways), exchange(m.Forward, d.Forward, a.Forward), exchange(m.Limited, d.Limited, a.Limited),
 		exchange(m.Grants, d.Grants, a.Grants),
 	)
 }

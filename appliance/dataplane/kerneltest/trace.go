@@ -47,8 +47,9 @@ func Trace(s dataplane.State, p Packet) Way {
 	if target, by := at.chain(s, dataplane.TableName, "source"); target == "DROP" {
 		return drop(by)
 	}
+	mark := at.via(s)
 	mapped := at.arrive(s.Mappings)
-	if at.out = route(s, at.To.Addr()); at.out == "lo" {
+	if at.out = route(s, at.To.Addr(), mark); at.out == "lo" {
 		if target, by := at.chain(s, "filter", "SLUICE-INPUT"); target != "ACCEPT" {
 			return drop(by)
 		} else {
@@ -128,16 +129,44 @@ func (h *hook) depart(s dataplane.State) (netip.Addr, string) {
 	return source, ""
 }
 
+// via is the mark that chooses a nic, where there are several.
+func (h *hook) via(s dataplane.State) (mark uint32) {
+	for _, rule := range s.Chains[dataplane.ChainID{Table: dataplane.TableName, Chain: "via"}] {
+		condition, action, _ := strings.Cut(rule, "meta mark set ")
+		if strings.HasPrefix(condition, "ct mark") { // of first packets, none has one
+			continue
+		}
+		if condition == "" {
+			if mark, ok := s.Mappings.Ways[h.From.Addr()]; ok {
+				return mark
+			}
+		} else if _, ok := h.match(condition); ok {
+			mark, _ := strconv.ParseUint(strings.Fields(action)[0], 0, 32)
+			return uint32(mark)
+		}
+	}
+	return 0
+}
+
 // route is the link towards an address: "lo" for the router's own.
-func route(s dataplane.State, to netip.Addr) string {
+func route(s dataplane.State, to netip.Addr, mark uint32) string {
 	for at := range s.Addresses {
 		if at.Prefix.Addr() == to {
 			return "lo"
 		}
 	}
-	best, link := -1, ""
+	for rule := range s.Rules {
+		if link := lookup(s, to, rule.Table); rule.Mark == mark && link != "" {
+			return link
+		}
+	}
+	return lookup(s, to, 0)
+}
+
+func lookup(s dataplane.State, to netip.Addr, table int) (link string) {
+	best := -1
 	for r := range s.Routes {
-		if r.Prefix.Contains(to) && r.Prefix.Bits() > best {
+		if r.Table == table && r.Prefix.Contains(to) && r.Prefix.Bits() > best {
 			best, link = r.Prefix.Bits(), r.Link
 		}
 	}
@@ -200,7 +229,7 @@ func (h *hook) match(rule string) (target string, ok bool) {
 // the words of iptables.
 func (h *hook) first(rule string) string {
 	return strings.NewReplacer(
-		"ct status ! confirmed ", "", "ct mark 0x00000000 ", "", "ct state established,related,new ", "",
+		"ct status ! confirmed ", "", "ct mark 0x00000000 ", "", "ct mark & 0x000000ff == 0x00000000 ", "", "ct state established,related,new ", "",
 		"ct status confirmed,snat / confirmed,snat", "--ctstate none", "ct status confirmed,dnat / confirmed,dnat", "--ctstate none",
 		"ct status dnat", "--ctstate DNAT", "jump counting", "", "tcp flags syn / syn,rst tcp option maxseg size set rt mtu", "",
 		"iifname", "-i", "oifname", "-o", "ip saddr", "-s", "ip daddr", "-d", "udp sport", "-p udp --sport", "udp dport", "--dport",

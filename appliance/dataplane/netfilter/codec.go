@@ -30,6 +30,10 @@ func encode(set string, e dataplane.Elements) []nftables.SetElement {
 		return list(e.Inbound, encodePair)
 	case setOutbound:
 		return list(e.Outbound, encodePair)
+	case setWays:
+		return list(e.Ways, func(guest netip.Addr, mark uint32) []nftables.SetElement {
+			return []nftables.SetElement{{Key: guest.AsSlice(), Val: binary.NativeEndian.AppendUint32(nil, mark)}}
+		})
 	case setForward:
 		return list(e.Forward, encodeForward)
 	case setLimited:
@@ -95,6 +99,8 @@ func decode(set string, elements []nftables.SetElement, e *dataplane.Elements) e
 			e.Inbound[addr(x.Key)] = addr(x.Val)
 		case setOutbound:
 			e.Outbound[addr(x.Key)] = addr(x.Val)
+		case setWays:
+			e.Ways[addr(x.Key)] = binary.NativeEndian.Uint32(x.Val)
 		case setForward:
 			e.Forward[endpoint(x.Key)] = target(x.Val)
 		case setLimited:
@@ -109,8 +115,8 @@ func decode(set string, elements []nftables.SetElement, e *dataplane.Elements) e
 }
 
 var (
-	keySize   = map[string]int{setPublic: unix.IFNAMSIZ, setInbound: 4, setOutbound: 4, setForward: 12, setLimited: 12, setGrants: 16}
-	valueSize = map[string]int{setInbound: 4, setOutbound: 4, setForward: 8, setLimited: 8}
+	keySize   = map[string]int{setPublic: unix.IFNAMSIZ, setInbound: 4, setOutbound: 4, setWays: 4, setForward: 12, setLimited: 12, setGrants: 16}
+	valueSize = map[string]int{setInbound: 4, setOutbound: 4, setWays: 4, setForward: 8, setLimited: 8}
 )
 
 func addr(b []byte) netip.Addr { return netip.AddrFrom4([4]byte(b[:4])) }

@@ -45,6 +45,7 @@ const (
 	setGuests   = "guests"
 	setInbound  = "inbound"
 	setOutbound = "outbound"
+	setWays     = "ways"
 	setForward  = "forward"
 	setLimited  = "limited"
 	setGrants   = "grants"
@@ -70,6 +71,7 @@ func newLayout() layout {
 			set(nftables.Set{Name: setGuests, KeyType: addr, Interval: true}),
 			set(nftables.Set{Name: setInbound, KeyType: addr, DataType: addr, IsMap: true}),
 			set(nftables.Set{Name: setOutbound, KeyType: addr, DataType: addr, IsMap: true}),
+			set(nftables.Set{Name: setWays, KeyType: addr, DataType: nftables.TypeMark, IsMap: true}),
 			set(nftables.Set{Name: setForward, KeyType: typeEndpoint, DataType: typeTarget, IsMap: true, Concatenation: true}),
 			set(nftables.Set{Name: setLimited, KeyType: typeEndpoint, DataType: typeTarget, IsMap: true, Concatenation: true}),
 			set(nftables.Set{Name: setGrants, KeyType: typeGrant, Interval: true, Concatenation: true}),
@@ -84,11 +86,12 @@ func newLayout() layout {
 	}
 }
 
-// ruled: source is before tracking.
+// ruled: source is before tracking, via behind it and before translation.
 func ruled(t *nftables.Table) []*nftables.Chain {
 	accept, drop := nftables.ChainPolicyAccept, nftables.ChainPolicyDrop
 	return []*nftables.Chain{
 		{Name: "source", Table: t, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityRaw, Policy: &accept},
+		{Name: "via", Table: t, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityMangle, Policy: &accept},
 		{Name: "forward", Table: t, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookForward, Priority: nftables.ChainPriorityFilter, Policy: &drop},
 	}
 }
@@ -138,24 +141,29 @@ const (
 
 func status() expr.Any { return &expr.Ct{Key: expr.CtKeySTATUS, Register: reg0} }
 
-// A connection's mark is what mapped it: its packets are then counted, and
-// those of others asked no more.
+// A connection's mark is what mapped it, in its first byte: its packets are
+// then counted, and those of others asked no more. The second one is the nic.
 const (
-	markNone uint32 = iota
+	_ uint32 = iota
 	markInbound
 	markOutbound
 	markForward
+
+	maskMapped = 0xff
+	maskWay    = 0xff00
 )
 
 func marked(mark uint32) []expr.Any {
-	return []expr.Any{&expr.Ct{Key: expr.CtKeyMARK, Register: reg0}, equals(mark)}
+	return []expr.Any{&expr.Ct{Key: expr.CtKeyMARK, Register: reg0}, anyOf(maskMapped), equals(mark)}
 }
 
-// marking leaves the registers that translation needs.
+// marking is a mark that keeps the nic, in a register that translation does not
+// need.
 func marking(mark uint32) []expr.Any {
 	return []expr.Any{
-		&expr.Immediate{Register: regMark, Data: binary.NativeEndian.AppendUint32(nil, mark)},
-		&expr.Ct{Key: expr.CtKeyMARK, Register: regMark, SourceRegister: true},
+		&expr.Ct{Key: expr.CtKeyMARK, Register: regMark},
+		&expr.Bitwise{SourceRegister: regMark, DestRegister: regMark, Len: 4,
+			Mask: binary.NativeEndian.AppendUint32(nil, maskWay), Xor: binary.NativeEndian.AppendUint32(nil, mark)},
 	}
 }
 
@@ -232,7 +240,7 @@ func arriving(t *nftables.Table) chain {
 
 // rule marks what it finds mapped, and translates it.
 func rule(mark uint32, translated expr.Any, found ...expr.Any) []expr.Any {
-	return append(append(found, marking(mark)...), translated)
+	return append(marking(mark), append(found, &expr.Ct{Key: expr.CtKeyMARK, Register: regMark, SourceRegister: true}, translated)...)
 }
 
 // departing: an EIP's guest speaks with it to the outside, with its own ports;

@@ -40,6 +40,11 @@ var phrases = []struct {
 		&expr.Byteorder{SourceRegister: reg0, DestRegister: reg0, Op: expr.ByteorderHton, Len: 2, Size: 2},
 		&expr.Exthdr{SourceRegister: reg0, Type: 2, Offset: 2, Len: 2, Op: expr.ExthdrOpTcpopt})},
 	{"ct mark 0x00000000", []expr.Any{&expr.Ct{Key: expr.CtKeyMARK, Register: reg0}, equals(0)}},
+	{"ct mark & 0x000000ff == 0x00000000", []expr.Any{&expr.Ct{Key: expr.CtKeyMARK, Register: reg0}, anyOf(maskMapped), equals(0)}},
+	{"ct mark & 0x0000ff00 != 0x00000000", []expr.Any{&expr.Ct{Key: expr.CtKeyMARK, Register: reg0}, anyOf(maskWay), differs(0)}},
+	{"meta mark set ct mark & 0x0000ff00", []expr.Any{&expr.Ct{Key: expr.CtKeyMARK, Register: reg0}, anyOf(maskWay), setMark(reg0)}},
+	{"meta mark set ip saddr map @ways", []expr.Any{source(reg0), mapped(setWays), setMark(reg0)}},
+	{"ct mark set meta mark", []expr.Any{&expr.Meta{Key: expr.MetaKeyMARK, Register: reg0}, &expr.Ct{Key: expr.CtKeyMARK, Register: reg0, SourceRegister: true}}},
 	{"ct status confirmed,snat / confirmed,snat", []expr.Any{status(), anyOf(ipsConfirmed | ipsSourceNAT), equals(ipsConfirmed | ipsSourceNAT)}},
 	{"ct status confirmed,dnat / confirmed,dnat", []expr.Any{status(), anyOf(ipsConfirmed | ipsDestinationNAT), equals(ipsConfirmed | ipsDestinationNAT)}},
 	{"ct status ! confirmed", []expr.Any{status(), anyOf(ipsConfirmed), equals(0)}},
@@ -78,6 +83,9 @@ func next(text string) (part []expr.Any, length int, err error) {
 		words, op, length = slices.Delete(words, i, i+1), expr.CmpOpNeq, len("!= ")
 	}
 	switch {
+	case len(words) > 3 && words[1] == "mark" && words[2] == "set":
+		part, err = marks(words[0], words[3])
+		return part, len(strings.Join(words[:4], " ")), err
 	case len(words) > 1 && (words[0] == "iifname" || words[0] == "oifname"):
 		part, err = named(words[0], words[1], op)
 		return part, length + len(words[0]+" "+words[1]), err
@@ -86,6 +94,19 @@ func next(text string) (part []expr.Any, length int, err error) {
 		return part, length + len(words[0]+" "+words[1]+" "+words[2]), err
 	}
 	return nil, 0, fmt.Errorf("no condition: %q", text)
+}
+
+func setMark(reg uint32) expr.Any {
+	return &expr.Meta{Key: expr.MetaKeyMARK, Register: reg, SourceRegister: true}
+}
+
+func marks(what, value string) ([]expr.Any, error) {
+	n, err := strconv.ParseUint(value, 0, 32)
+	set := setMark(reg0)
+	if what == "ct" {
+		set = &expr.Ct{Key: expr.CtKeyMARK, Register: reg0, SourceRegister: true}
+	}
+	return []expr.Any{&expr.Immediate{Register: reg0, Data: binary.NativeEndian.AppendUint32(nil, uint32(n))}, set}, err
 }
 
 func named(what, quoted string, op expr.CmpOp) ([]expr.Any, error) {

@@ -48,7 +48,7 @@ type Door struct {
 // Forget makes the next Observe read everything.
 func (d *Door) Forget() { *d = Door{} }
 
-// Observe fills in Links, Addresses and Routes, for reading only.
+// Observe fills in Links, Addresses, Routes and Rules, for reading only.
 func (d *Door) Observe(ctx context.Context, s *dataplane.State) error {
 	if d.watch == nil {
 		w, err := newWatch()
@@ -65,7 +65,7 @@ func (d *Door) Observe(ctx context.Context, s *dataplane.State) error {
 		d.Forget()
 		return err
 	}
-	s.Links, s.Addresses, s.Routes = d.seen.Links, d.seen.Addresses, d.seen.Routes
+	s.Links, s.Addresses, s.Routes, s.Rules = d.seen.Links, d.seen.Addresses, d.seen.Routes, d.seen.Rules
 	return nil
 }
 
@@ -86,7 +86,7 @@ func (d *Door) read(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := errors.Join(observeAddresses(&s, names), observeRoutes(&s, names)); err != nil {
+	if err := errors.Join(observeAddresses(&s, names), observeRoutes(&s, names), observeRules(&s)); err != nil {
 		return err
 	}
 	d.seen, d.index = s, index
@@ -110,9 +110,16 @@ func observeAddresses(s *dataplane.State, names map[int]string) error {
 }
 
 func observeRoutes(s *dataplane.State, names map[int]string) error {
-	filter := &netlink.Route{Table: unix.RT_TABLE_MAIN}
-	routes, err := retry(func() ([]netlink.Route, error) {
-		return netlink.RouteListFiltered(netlink.FAMILY_V4, filter, netlink.RT_FILTER_TABLE)
+	// All tables come anyway; most routes are those of the router's own addresses.
+	filter := &netlink.Route{Table: unix.RT_TABLE_UNSPEC}
+	routes, err := retry(func() (routes []netlink.Route, err error) {
+		err = netlink.RouteListFilteredIter(netlink.FAMILY_V4, filter, netlink.RT_FILTER_TABLE, func(r netlink.Route) bool {
+			if r.Table == unix.RT_TABLE_MAIN || ofWay(r.Table) {
+				routes = append(routes, r)
+			}
+			return true
+		})
+		return routes, err
 	})
 	if err != nil {
 		return fmt.Errorf("list routes: %w", err)
@@ -120,6 +127,9 @@ func observeRoutes(s *dataplane.State, names map[int]string) error {
 	s.Routes = map[dataplane.Route]dataplane.RouteState{}
 	for _, r := range routes {
 		at := dataplane.Route{Link: names[r.LinkIndex], Prefix: prefixOf(r.Dst)}
+		if r.Table != unix.RT_TABLE_MAIN {
+			at.Table = r.Table
+		}
 		at.Gateway, _ = netip.AddrFromSlice(r.Gw.To4())
 		isSubnet := !at.Gateway.IsValid() && r.Scope == netlink.SCOPE_LINK
 		if r.Priority == 0 && r.Type == unix.RTN_UNICAST && (at.Gateway.IsValid() || isSubnet) {
@@ -232,7 +242,7 @@ func DelRoute(r dataplane.Route) error {
 }
 
 func route(l netlink.Link, r dataplane.Route) *netlink.Route {
-	n := &netlink.Route{LinkIndex: l.Attrs().Index, Gw: r.Gateway.AsSlice(), Protocol: Protocol, Dst: ipNet(r.Prefix)}
+	n := &netlink.Route{Table: r.Table, LinkIndex: l.Attrs().Index, Gw: r.Gateway.AsSlice(), Protocol: Protocol, Dst: ipNet(r.Prefix)}
 	if !r.Gateway.IsValid() {
 		n.Scope = netlink.SCOPE_LINK
 	}

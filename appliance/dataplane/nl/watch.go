@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// watch hears of every change of links, IPv4 addresses and IPv4 routes in the
+// watch hears of every change of links, IPv4 addresses, routes and rules in the
 // network namespace where it was made, by anybody. The kernel queues the word
 // before the change's own call returns, and what goes without a word (routes,
 // with the link or address that they need) goes together with what has one.
@@ -20,9 +20,9 @@ func newWatch() (*watch, error) {
 		return nil, fmt.Errorf("open netlink socket: %w", err)
 	}
 	w := &watch{os.NewFile(uintptr(fd), "rtnetlink")} // closed with the last reference
-	groups := uint32(unix.RTMGRP_LINK | unix.RTMGRP_IPV4_IFADDR | unix.RTMGRP_IPV4_ROUTE)
+	groups := uint32(unix.RTMGRP_LINK | unix.RTMGRP_IPV4_IFADDR | unix.RTMGRP_IPV4_ROUTE | 1<<(unix.RTNLGRP_IPV4_RULE-1))
 	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: groups}); err != nil {
-		return nil, errors.Join(fmt.Errorf("subscribe to links, addresses and routes: %w", err), w.file.Close())
+		return nil, errors.Join(fmt.Errorf("subscribe to links, addresses, routes and rules: %w", err), w.file.Close())
 	}
 	return w, nil
 }

@@ -40,21 +40,38 @@ func (s Service) Want(c agentv1.Content, links dataplane.Links) (dataplane.Want,
 		return dataplane.Want{}, err
 	}
 	w := dataplane.Want{}
-	for _, i := range c.Interfaces {
+	first := firstGateway(c)
+	for at, i := range c.Interfaces {
 		link, ok := links[i.MAC]
 		if !ok {
 			w.Missing = append(w.Missing, dataplane.Missing{MAC: i.MAC, Owner: s.Name()})
 			continue
 		}
-		s.nic(&w, i, link)
+		s.nic(&w, i, link, at == first)
 	}
 	return w, nil
 }
 
-func (s Service) nic(w *dataplane.Want, i agentv1.Interface, link string) {
+// firstGateway is which interface has the default route; -1: none.
+func firstGateway(c agentv1.Content) int {
+	return slices.IndexFunc(c.Interfaces, func(i agentv1.Interface) bool { return i.Gateway.IsValid() })
+}
+
+// leadsOut is whether guests may leave by an interface.
+func leadsOut(i agentv1.Interface) bool {
+	return i.HasRole(agentv1.RolePublic) && !i.HasRole(agentv1.RoleGuest)
+}
+
+func (s Service) nic(w *dataplane.Want, i agentv1.Interface, link string, first bool) {
 	n := dataplane.Nic{
-		Link: link, MTU: i.MTU, Gateway: i.Gateway, Owner: s.Name(),
+		Link: link, MTU: i.MTU, Owner: s.Name(),
 		Management: i.HasRole(agentv1.RoleManagement), Public: i.HasRole(agentv1.RolePublic), Guest: i.HasRole(agentv1.RoleGuest),
+	}
+	if first {
+		n.Gateway = i.Gateway
+	}
+	if leadsOut(i) {
+		n.NextHop = i.Gateway
 	}
 	for _, r := range i.Routes {
 		n.Routes = append(n.Routes, dataplane.GatewayRoute{Prefix: r.Prefix, Gateway: r.NextHop})
@@ -80,7 +97,8 @@ var (
 type seen struct {
 	names, macs map[string]bool
 	addrs       map[netip.Addr]bool
-	gateway     bool
+	// gateway is one that has a gateway.
+	gateway *agentv1.Interface
 	// subnets, with whether they are a guest's.
 	subnets []subnet
 }
@@ -161,10 +179,10 @@ func (s *seen) route(at string, n agentv1.Interface) error {
 	if !n.Gateway.IsValid() {
 		return nil
 	}
-	if s.gateway {
-		return dataplane.Fieldf(at+"/gateway", "another interface has the default route")
+	if s.gateway != nil && !(leadsOut(*s.gateway) && leadsOut(n)) {
+		return dataplane.Fieldf(at+"/gateway", "%s has one too, and not both are public alone", s.gateway.Name)
 	}
-	s.gateway = true
+	s.gateway = &n
 	if neighbour(n, n.Gateway) {
 		return nil
 	}

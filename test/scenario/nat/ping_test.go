@@ -15,9 +15,13 @@ import (
 
 // ping asks for an ICMP echo.
 func ping(ns *kerneltest.Namespace, to string, patience time.Duration) error {
+	return pingFrom(ns, "0.0.0.0", to, patience)
+}
+
+func pingFrom(ns *kerneltest.Namespace, source, to string, patience time.Duration) error {
 	var c *icmp.PacketConn
 	var err error
-	ns.Do(func() { c, err = icmp.ListenPacket("ip4:icmp", "0.0.0.0") })
+	ns.Do(func() { c, err = icmp.ListenPacket("ip4:icmp", source) })
 	if err != nil {
 		return err
 	}
