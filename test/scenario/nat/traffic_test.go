@@ -2,7 +2,12 @@ package nat
 
 import (
 	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
 	"net"
+	"net/netip"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -12,45 +17,95 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sink counts datagrams, with the kernel's time of the last arrival: what had
-// come before a moment and is read after it does not count as later.
+// sink counts packets to a port of a guest, with the kernel's time of the last
+// one: what had come before a moment and is read after it does not
+// count as later.
 type sink struct {
 	last  atomic.Int64 // ns since 1970
 	count atomic.Int64
 }
 
-func newSink(t *testing.T, ns *kerneltest.Namespace, at string) *sink {
+// newSink takes what comes to the guest's port, UDP and TCP, and counts where it
+// leaves the router: what waits in a bridge has left.
+func newSink(w *world, ns *kerneltest.Namespace, ip string, port uint16) *sink {
+	t := w.t
 	t.Helper()
-	var p net.PacketConn
+	var fd int
 	var err error
-	ns.Do(func() { p, err = net.ListenPacket("udp4", at) })
+	w.router.Do(func() {
+		if fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, int(binary.BigEndian.Uint16(binary.NativeEndian.AppendUint16(nil, unix.ETH_P_ALL)))); err != nil {
+			return
+		}
+		err = errors.Join(unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1),
+			unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 100_000}))
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { p.Close() })
-	c := p.(*net.UDPConn)
-	control(c, func(fd int) { err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1) })
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &sink{}
+	discard(t, ns, port)
+	s, quit, ended := &sink{}, make(chan struct{}), make(chan struct{})
+	t.Cleanup(func() { close(quit); <-ended; _ = unix.Close(fd) })
 	go func() {
-		b, oob := make([]byte, 64), make([]byte, 128)
-		for {
-			_, n, _, _, err := c.ReadMsgUDPAddrPort(b, oob)
-			if err != nil {
+		defer close(ended)
+		for b, oob := make([]byte, 64), make([]byte, 128); ; {
+			select {
+			case <-quit:
 				return
+			default:
 			}
-			messages, _ := unix.ParseSocketControlMessage(oob[:n])
-			for _, m := range messages {
-				if m.Header.Type == unix.SCM_TIMESTAMPNS {
-					s.last.Store(int64(binary.NativeEndian.Uint64(m.Data))*1e9 + int64(binary.NativeEndian.Uint64(m.Data[8:])))
-				}
+			n, m, _, _, err := unix.Recvmsg(fd, b, oob, 0)
+			if err == nil && counts(b[:n], addr(ip), port) {
+				s.add(oob[:m])
 			}
-			s.count.Add(1)
 		}
 	}()
 	return s
+}
+
+// counts is whether a packet is of what comes to a port. Resets alone are not:
+// they answer what the guest itself still sends, by source NAT.
+func counts(b []byte, to netip.Addr, port uint16) bool {
+	const reset = 4
+	return len(b) >= 28 && netip.AddrFrom4([4]byte(b[16:20])) == to && binary.BigEndian.Uint16(b[22:]) == port &&
+		(b[9] == unix.IPPROTO_UDP || b[9] == unix.IPPROTO_TCP && len(b) > 33 && b[33] != reset)
+}
+
+func (s *sink) add(oob []byte) {
+	messages, _ := unix.ParseSocketControlMessage(oob)
+	for _, m := range messages {
+		if m.Header.Type == unix.SCM_TIMESTAMPNS {
+			s.last.Store(int64(binary.NativeEndian.Uint64(m.Data))*1e9 + int64(binary.NativeEndian.Uint64(m.Data[8:])))
+		}
+	}
+	s.count.Add(1)
+}
+
+// discard takes what comes to a port.
+func discard(t *testing.T, ns *kerneltest.Namespace, port uint16) {
+	t.Helper()
+	var l net.Listener
+	var p net.PacketConn
+	var err, err2 error
+	ns.Do(func() {
+		l, err = net.Listen("tcp4", fmt.Sprintf(":%d", port))
+		p, err2 = net.ListenPacket("udp4", fmt.Sprintf(":%d", port))
+	})
+	if err != nil || err2 != nil {
+		t.Fatal(err, err2)
+	}
+	t.Cleanup(func() { l.Close(); p.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				_, _ = io.Copy(io.Discard, c)
+			}()
+		}
+	}()
 }
 
 // pour sends datagrams from a namespace until the test ends or stop is called:
@@ -86,6 +141,39 @@ func pour(t *testing.T, ns *kerneltest.Namespace, from, to string) (stop func())
 	return stop
 }
 
+// pourTCP does the same with connections: some that go on as long as they are
+// let, beginning again when they are not, and one after the other.
+func pourTCP(t *testing.T, ns *kerneltest.Namespace, from, to string) (stop func()) {
+	t.Helper()
+	var done atomic.Bool
+	var all sync.WaitGroup
+	for i := range 4 {
+		all.Go(func() {
+			for !done.Load() {
+				k, err := dial(ns, "tcp", from, to, 100*time.Millisecond)
+				if err != nil {
+					continue
+				}
+				for n := 0; !done.Load() && (i > 0 || n < 3); n++ {
+					_ = k.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
+					if _, err := k.Write(make([]byte, 4000)); err != nil {
+						break
+					}
+					time.Sleep(200 * time.Microsecond)
+				}
+				_ = k.Conn.(*net.TCPConn).SetLinger(0)
+				k.Close()
+			}
+		})
+	}
+	stop = func() {
+		done.Store(true)
+		all.Wait()
+	}
+	t.Cleanup(stop)
+	return stop
+}
+
 // stream asks over one flow without pause, and counts what stayed unanswered.
 type stream struct {
 	lost, answered atomic.Int64
@@ -114,10 +202,16 @@ func newStream(w *world, k *talk) *stream {
 	return s
 }
 
-// TestNothingReachesTheOldGuest: with datagrams pouring in, from the moment on
-// that an apply has returned the guest that lost a mapping gets none by it, and
-// meanwhile the flows of others lose nothing.
+// TestNothingReachesTheOldGuest: with datagrams and connections pouring in,
+// from the moment on that an apply has returned the guest that lost a mapping
+// gets no packet by it, and meanwhile the flows of others lose nothing.
 func TestNothingReachesTheOldGuest(t *testing.T) {
+	for protocol, pouring := range map[string]func(*testing.T, *kerneltest.Namespace, string, string) func(){"udp": pour, "tcp": pourTCP} {
+		t.Run(protocol, func(t *testing.T) { nothingReachesTheOldGuest(t, protocol, pouring) })
+	}
+}
+
+func nothingReachesTheOldGuest(t *testing.T, protocol string, pouring func(t *testing.T, ns *kerneltest.Namespace, from, to string) func()) {
 	w := newWorld(t)
 	serve(t, w.internet, "far", farIP+":7")
 	serve(t, w.b, "b", ":7")
@@ -134,15 +228,15 @@ func TestNothingReachesTheOldGuest(t *testing.T) {
 			return c
 		},
 		"port forwarding": func(c agentv1.Content, guest string) agentv1.Content {
-			c.PortForwardings = append(c.PortForwardings[:2:2], forward(vipP, "udp", 9, 9, guest, 9))
+			c.PortForwardings = append(c.PortForwardings[:2:2], forward(vipP, protocol, 9, 9, guest, 9))
 			return c
 		},
 	}
 	at := map[string]string{"eip": vipA + ":9", "port forwarding": vipP + ":9"}
-	sinks := map[string]*sink{aIP: newSink(t, w.a, ":9"), bIP: newSink(t, w.b, ":9")}
+	sinks := map[string]*sink{aIP: newSink(w, w.a, aIP, 9), bIP: newSink(w, w.b, bIP, 9)}
 	for name, with := range mapping {
 		w.applyOnce(with(c, aIP))
-		stop := pour(t, w.internet, farIP, at[name])
+		stop := pouring(t, w.internet, farIP, at[name])
 		for i := range 6 {
 			old, now := aIP, bIP
 			if i%2 == 1 {
@@ -152,23 +246,32 @@ func TestNothingReachesTheOldGuest(t *testing.T) {
 			if i%3 == 2 { // removed, not moved
 				to = c
 			}
+			sinks[old].awaitMore(t, old)
 			w.applyOnce(to)
 			returned := time.Now()
 			time.Sleep(20 * time.Millisecond)
 			if late := sinks[old].last.Load() - returned.UnixNano(); late > 0 {
-				t.Fatalf("%s, round %d: %s still got a datagram %s after the apply had returned", name, i, old, time.Duration(late))
+				t.Fatalf("%s, round %d: %s still got a packet %s after the apply had returned", name, i, old, time.Duration(late))
 			}
 			w.applyOnce(with(c, now))
 		}
 		stop()
-		if sinks[aIP].count.Load() == 0 || sinks[bIP].count.Load() == 0 {
-			t.Errorf("%s: nothing arrived at all", name)
-		}
 	}
 	for name, s := range others {
 		s.stop()
 		if s.lost.Load() > 0 || s.answered.Load() < 100 {
 			t.Errorf("%s: %d of %d were lost", name, s.lost.Load(), s.answered.Load()+s.lost.Load())
+		}
+	}
+}
+
+// awaitMore waits until packets come.
+func (s *sink) awaitMore(t *testing.T, guest string) {
+	t.Helper()
+	before := s.count.Load()
+	for end := time.Now().Add(soon); s.count.Load() < before+20; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("nothing arrives at %s", guest)
 		}
 	}
 }
