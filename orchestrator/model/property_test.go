@@ -561,29 +561,30 @@ func (w *walker) guest1() Guest {
 }
 
 func attachEIP(w *walker) error {
-	uuid, nic := w.some(EIPs), w.some(Nics)
-	e := Get[v1.EIP](w.tx.View, uuid)
+	uuid := w.some(EIPs)
 	nics, _ := EIPCandidates(w.tx.View, uuid)
-	_, err := AttachEIP(w.tx, uuid, nic)
-	w.agree(err, nic, nics, e != nil && e.VMNicUUID == nic)
+	w.agree(nics, func(tx *Tx, nic string) error { _, err := AttachEIP(tx, uuid, nic); return err })
+	_, err := AttachEIP(w.tx, uuid, w.some(Nics))
 	return err
 }
 
 func attachRule(w *walker) error {
-	uuid, nic := w.some(PortForwardings), w.some(Nics)
-	f := Get[v1.PortForwardingRule](w.tx.View, uuid)
+	uuid := w.some(PortForwardings)
 	nics, _ := PortForwardingCandidates(w.tx.View, uuid)
-	_, err := AttachPortForwardingRule(w.tx, uuid, nic)
-	w.agree(err, nic, nics, f != nil && f.VMNicUUID == nic)
+	w.agree(nics, func(tx *Tx, nic string) error { _, err := AttachPortForwardingRule(tx, uuid, nic); return err })
+	_, err := AttachPortForwardingRule(w.tx, uuid, w.some(Nics))
 	return err
 }
 
-// agree: attach accepts the candidates and no others, but for the nic that has
-// the mapping already.
-func (w *walker) agree(err error, nic string, candidates []*v1.VMNic, already bool) {
-	is := slices.ContainsFunc(candidates, func(n *v1.VMNic) bool { return n.UUID == nic })
-	if (err == nil) != (is || already) {
-		w.r.Fatalf("attach to %s: %v, candidate: %v", nic, err, is)
+// agree: whoever asks, attach accepts the candidates and no other nic there is,
+// but for the one that has the mapping already, where it does nothing.
+func (w *walker) agree(candidates []*v1.VMNic, attach func(tx *Tx, nic string) error) {
+	for nic := range List[v1.VMNic](w.tx.View) {
+		tx := NewTx(w.tx.View, w.tx.Now)
+		err := attach(tx, nic.UUID)
+		if is := slices.ContainsFunc(candidates, func(n *v1.VMNic) bool { return n.UUID == nic.UUID }); is != (err == nil && tx.Changed()) {
+			w.r.Fatalf("attach to %s: %v, candidate: %v", nic.UUID, err, is)
+		}
 	}
 }
 
