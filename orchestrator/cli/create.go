@@ -25,7 +25,7 @@ var createFlags = map[string][]struct {
 		{"gateway", "gateway", text, "gateway, if not the first address of --cidr"},
 		{"service", "services", list, "services of the virtual router: dhcp, dns, snat, eip, portforwarding"},
 	},
-	"vm-instance": {{"nic", "nics", nicList, "L3 network, or l3=NAME,ip=ADDRESS,mac=MAC; once for each nic, the first is the default one (required)"}},
+	"vm-instance": {{"nic", "nics", nicList, "L3 network, or l3=NAME,ip=ADDRESS,mac=MAC,routes=PREFIX=NEXTHOP; once for each nic, the first is the default one (required)"}},
 }
 
 func (s *session) createCommand(n *noun) *cobra.Command {
