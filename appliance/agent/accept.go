@@ -25,6 +25,8 @@ type Current struct {
 	// Generation and Hash of the last accepted spec; zero: none.
 	Generation uint64
 	Hash       string
+	// Partial: fields of it were ignored, so that nothing can be built on it.
+	Partial bool
 	// Fence is the highest one seen.
 	Fence int64
 }
@@ -60,6 +62,9 @@ func Decide(cur Current, in Incoming) Decision {
 	case s.Generation < cur.Generation:
 		d.Problem = problem(agentv1.CodeOlderGeneration, "/generation",
 			"generation %d is older than %d, accepted before; read the store again", s.Generation, cur.Generation)
+	case s.Generation > cur.Generation && in.Change != nil && !in.builds(cur):
+		d.Problem = problem(agentv1.CodeOtherBase, "/baseHash",
+			"the change is of content %s, or has fields that this agent does not know; accepted is %q; put the whole spec", in.BaseHash, cur.Hash)
 	case s.Generation > cur.Generation:
 		d.Verdict = Accept
 	case s.Hash == cur.Hash:
@@ -85,11 +90,16 @@ func intact(cur Current, in Incoming) agentv1.Problem {
 			"spec is for router %q, this is %q; check the address it was sent to", s.RouterUUID, cur.RouterUUID)
 	case s.Generation == 0:
 		return problem(agentv1.CodeInvalidSpec, "/generation", "generation is missing; the first one is 1")
-	case s.Hash != in.ContentHash:
+	case s.Hash != in.ContentHash && (in.Change == nil || in.builds(cur)):
 		return problem(agentv1.CodeInvalidSpec, "/hash",
 			"hash %q is not the content's (%s): the spec was changed or cut on its way", s.Hash, in.ContentHash)
 	}
 	return agentv1.Problem{}
+}
+
+// builds is whether a change can be understood as one of what was accepted.
+func (in Incoming) builds(cur Current) bool {
+	return cur.Generation > 0 && in.BaseHash == cur.Hash && !cur.Partial && len(in.Ignored) == 0
 }
 
 func problem(code, field, format string, args ...any) agentv1.Problem {

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"time"
 
@@ -36,6 +37,18 @@ func (a *Agent) Put(ctx context.Context, raw []byte) (agentv1.RouterStatus, erro
 	return a.Status(ctx), nil
 }
 
+// Patch takes a SpecChange (JSON) as Put does the whole.
+func (a *Agent) Patch(ctx context.Context, raw []byte) (agentv1.RouterStatus, error) {
+	turn, err := a.offerChange(raw)
+	if err != nil {
+		return agentv1.RouterStatus{}, err
+	}
+	if err := a.await(ctx, turn); err != nil {
+		return agentv1.RouterStatus{}, err
+	}
+	return a.Status(ctx), nil
+}
+
 // Offer is Put without waiting, also before Run.
 func (a *Agent) Offer(raw []byte) error {
 	_, err := a.offer(raw)
@@ -55,21 +68,32 @@ func (a *Agent) offer(raw []byte) (uint64, error) {
 	if err != nil {
 		return 0, refused(agentv1.CodeInvalidSpec, "", "%v", err)
 	}
+	a.admission.Lock()
+	defer a.admission.Unlock()
+	return a.admit(in)
+}
+
+func (a *Agent) offerChange(raw []byte) (uint64, error) {
+	a.admission.Lock() // it is a change of what is accepted now
+	defer a.admission.Unlock()
+	in, err := DecodeChange(raw, a.digest)
+	if err != nil {
+		return 0, refused(agentv1.CodeInvalidSpec, "", "%v", err)
+	}
 	return a.admit(in)
 }
 
 // admit decides on a spec and returns the turn of the apply to wait for; 0 when
-// all of it is applied already.
+// all of it is applied already. It is called with admission held.
 func (a *Agent) admit(in Incoming) (uint64, error) {
-	a.admission.Lock()
-	defer a.admission.Unlock()
 	d := Decide(a.current(), in)
 	if d.Verdict == Accept {
-		if err := a.cfg.Router.Check(in.Spec.Content); err != nil {
+		if err := a.check(&in); err != nil {
 			d.Verdict, d.Problem = Refuse, invalid(err)
 		}
 	}
 	if err := a.store(d, in); err != nil {
+		a.checked = nil // what it was changed to is not what is accepted
 		return 0, refused(agentv1.CodeInternal, "", "%v; nothing was changed", err)
 	}
 	switch d.Verdict {
@@ -89,12 +113,34 @@ func (a *Agent) admit(in Incoming) (uint64, error) {
 	}
 }
 
+// check finds out what an incoming spec's content is and whether it is good.
+func (a *Agent) check(in *Incoming) error {
+	if in.Change == nil {
+		checked, err := a.cfg.Router.Check(in.Spec.Content)
+		if err != nil {
+			return err
+		}
+		in.Spec.Content.Sort()
+		a.checked = checked
+		return nil
+	}
+	next, err := a.spec.Content.Changed(*in.Change)
+	if err != nil {
+		return &InvalidError{Field: "/change", Err: err}
+	}
+	if err := a.checked.Change(next, *in.Change); err != nil {
+		return err
+	}
+	in.Spec.Content = next
+	return nil
+}
+
 func (a *Agent) current() Current {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return Current{
-		RouterUUID: a.cfg.RouterUUID, Generation: a.entry.Accepted.Generation,
-		Hash: a.entry.Accepted.Hash, Fence: a.entry.Fence,
+		RouterUUID: a.cfg.RouterUUID, Generation: a.entry.Accepted.Generation, Hash: a.entry.Accepted.Hash,
+		Partial: len(a.ignored) > 0 || a.checked == nil, Fence: a.entry.Fence,
 	}
 }
 
@@ -107,21 +153,42 @@ func (a *Agent) store(d Decision, in Incoming) error {
 	next := a.entry
 	next.Fence = d.Fence
 	if d.Verdict == Accept {
-		next.Spec = in.Raw
 		next.Accepted = ledger.Mark{Generation: in.Spec.Generation, Hash: in.Spec.Hash}
 		next.AcceptedAt = time.Now().UTC()
 	}
-	if d.Verdict != Accept && next.Fence == a.entry.Fence {
+	switch {
+	case d.Verdict != Accept && next.Fence == a.entry.Fence:
 		return nil
-	}
-	if err := a.cfg.Ledger.Store(next); err != nil {
-		return err
+	case d.Verdict != Accept:
+		if err := a.cfg.Ledger.Append(next, nil); err != nil {
+			return err
+		}
+	default:
+		if err := a.write(next, in); err != nil {
+			return err
+		}
+		a.spec, a.ignored, a.digest = &in.Spec, in.Ignored, in.Digest
+		if a.follows = a.follows && in.Change != nil; a.follows {
+			a.since.Add(*in.Change)
+		}
 	}
 	a.entry = next
-	if d.Verdict == Accept {
-		a.spec, a.ignored = &in.Spec, in.Ignored
-	}
 	return nil
+}
+
+// write stores an accepted spec: a change at its own cost, but for one in
+// thousands, after which the ledger is short again.
+func (a *Agent) write(next ledger.Entry, in Incoming) error {
+	if in.Change != nil && !a.cfg.Ledger.Outgrown() {
+		return a.cfg.Ledger.Append(next, in.Raw)
+	}
+	if next.Spec = in.Raw; in.Change != nil {
+		var err error
+		if next.Spec, err = json.Marshal(in.Spec); err != nil {
+			return err
+		}
+	}
+	return a.cfg.Ledger.Store(next)
 }
 
 func (a *Agent) reachedAll() bool {

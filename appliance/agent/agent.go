@@ -21,17 +21,30 @@ import (
 type Router interface {
 	// Check refuses a content that cannot be applied, before anything changes;
 	// it does no I/O. The error is an *InvalidError where a field is to blame.
-	Check(c agentv1.Content) error
+	Check(c agentv1.Content) (Checked, error)
 	// Apply makes the router as c wants it and returns what was done, together
 	// with an error when a part failed; the rest is applied nevertheless.
 	// Applying the same twice writes nothing.
 	Apply(ctx context.Context, c agentv1.Content) (Reached, error)
-	// Resync makes the next Apply trust nothing that it remembers.
+	// Change is Apply of next, which is what ch makes of the content that was
+	// applied last, and costs what ch changes. An empty change undoes what others
+	// have done.
+	Change(ctx context.Context, next agentv1.Content, ch agentv1.Change) (Reached, error)
+	// Resync makes the next Apply or Change trust nothing that it remembers.
 	Resync()
 	// Observe reads how the router is now. What cannot be read is left out.
 	Observe(ctx context.Context) Observation
-	// Traffic reads the counts of the mappings; it costs more with each.
+	// Found and Traffic are lists that are longer the more the router has to do.
+	Found() Found
+	// Traffic reads the counts of the mappings.
 	Traffic() ([]agentv1.MappingTraffic, error)
+}
+
+// Checked is a content that was found good. It is not for concurrent use.
+type Checked interface {
+	// Change refuses a change as Router.Check would what it leads to, next, with
+	// pointers into the SpecChange; else it is of next afterwards.
+	Change(next agentv1.Content, ch agentv1.Change) error
 }
 
 // Reached is what an Apply did.
@@ -45,12 +58,16 @@ type Reached struct {
 // Observation is how a router is.
 type Observation struct {
 	Services       map[string]agentv1.ServiceStatus
-	Interfaces     []agentv1.InterfaceStatus
-	Leases         []agentv1.LeaseStatus
 	ConntrackCount int64
 	ConntrackMax   int64
 	Refused        map[agentv1.Refusal]uint64
 	Warnings       []string
+}
+
+// Found is what there is in a router.
+type Found struct {
+	Interfaces []agentv1.InterfaceStatus
+	Leases     []agentv1.LeaseStatus
 }
 
 // InvalidError is a content's fault, with the field it is in.
@@ -94,10 +111,18 @@ type Agent struct {
 
 	admission sync.Mutex // one spec is decided on at a time
 
-	mu       sync.Mutex
-	entry    ledger.Entry
-	spec     *agentv1.RouterSpec // nil: none accepted
-	ignored  []string
+	// accepted is known to admission only.
+	checked Checked // of the accepted content; nil: changes are not taken
+	digest  agentv1.Digest
+
+	mu      sync.Mutex
+	entry   ledger.Entry
+	spec    *agentv1.RouterSpec // nil: none accepted
+	ignored []string
+	// since are the changes accepted since the spec that was applied last, or is
+	// being applied now; follows: they lead from there to the newest.
+	since    agentv1.Sum
+	follows  bool
 	lastErr  string                           // of the last apply
 	services map[string]agentv1.ServiceStatus // after the last apply
 	asked    uint64                           // applies asked for
@@ -140,15 +165,17 @@ func (a *Agent) takeUp() error {
 		a.entry = entry
 		return nil
 	}
-	in, err := Decode(entry.Spec)
+	in, err := restored(entry)
 	if err != nil {
 		return err
 	}
-	if err := a.cfg.Router.Check(in.Spec.Content); err != nil {
+	if a.checked, err = a.cfg.Router.Check(in.Spec.Content); err != nil {
 		return fmt.Errorf("spec in ledger: %w", err)
 	}
-	a.entry, a.spec, a.ignored = entry, &in.Spec, in.Ignored
-	a.asked = 1 // Run begins with it
+	in.Spec.Content.Sort()
+	a.entry, a.spec, a.ignored, a.digest = entry, &in.Spec, in.Ignored, in.Digest
+	a.entry.Spec, a.entry.Changes = nil, nil // they are in the ledger, and megabytes
+	a.asked = 1                              // Run begins with it
 	return nil
 }
 

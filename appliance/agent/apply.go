@@ -84,20 +84,49 @@ func (a *Agent) await(ctx context.Context, turn uint64) error {
 }
 
 func (a *Agent) applyNewest(ctx context.Context) {
-	a.mu.Lock()
-	spec, turn := a.spec, a.asked
-	a.mu.Unlock()
-	if spec == nil || ctx.Err() != nil {
+	if ctx.Err() != nil {
+		return
+	}
+	spec, change, turn := a.begin()
+	if spec == nil {
 		return
 	}
 	bounded, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
-	reached, err := a.cfg.Router.Apply(bounded, spec.Content)
+	reached, err := a.bring(bounded, spec, change)
 	if ctx.Err() != nil {
 		return // being stopped says nothing about the router
 	}
 	a.note(spec, reached, err, a.cfg.Router.Observe(ctx).Services)
 	a.answer(turn)
+}
+
+// begin takes up what is to be applied: a change of what was applied last, or
+// all of the spec where change is nil.
+func (a *Agent) begin() (spec *agentv1.RouterSpec, change *agentv1.Change, turn uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.follows {
+		ch := a.since.Change()
+		change = &ch
+	}
+	a.since, a.follows = agentv1.Sum{}, a.spec != nil
+	return a.spec, change, a.asked
+}
+
+// bring makes the router as the spec wants it.
+func (a *Agent) bring(ctx context.Context, spec *agentv1.RouterSpec, change *agentv1.Change) (r Reached, err error) {
+	if change == nil {
+		r, err = a.cfg.Router.Apply(ctx, spec.Content)
+	} else {
+		r, err = a.cfg.Router.Change(ctx, spec.Content, *change)
+	}
+	if err != nil {
+		a.mu.Lock()
+		a.follows = false // nobody knows what it is now
+		a.mu.Unlock()
+	}
+	return r, err
 }
 
 func (a *Agent) answer(turn uint64) {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -22,17 +24,46 @@ type fakeRouter struct {
 	hold    chan struct{} // Apply waits for it, when set
 	entered chan struct{} // gets a value when an Apply begins, when set
 	resyncs int
+	eips    []agentv1.EIP    // applied last
+	changes []agentv1.Change // every one that came
 }
 
 func (f *fakeRouter) Traffic() ([]agentv1.MappingTraffic, error) {
 	return []agentv1.MappingTraffic{{UUID: "e", InPackets: 1}}, nil
 }
 
-func (f *fakeRouter) Check(c agentv1.Content) error {
+func (f *fakeRouter) Check(c agentv1.Content) (Checked, error) {
 	if c.Hostname == "invalid" {
-		return &InvalidError{Field: "/content/hostname", Err: errors.New("is not liked")}
+		return nil, &InvalidError{Field: "/content/hostname", Err: errors.New("is not liked")}
+	}
+	return fakeChecked{f}, nil
+}
+
+// fakeChecked refuses EIPs called invalid.
+type fakeChecked struct{ *fakeRouter }
+
+func (fakeChecked) Change(_ agentv1.Content, ch agentv1.Change) error {
+	for i, e := range ch.EIPs.Add {
+		if e.UUID == "invalid" {
+			return &InvalidError{Field: fmt.Sprintf("/change/eips/add/%d/uuid", i), Err: errors.New("is not liked")}
+		}
 	}
 	return nil
+}
+
+func (f *fakeRouter) Change(ctx context.Context, next agentv1.Content, ch agentv1.Change) (Reached, error) {
+	f.mu.Lock()
+	f.changes = append(f.changes, ch)
+	follows := f.eips
+	f.mu.Unlock()
+	if want, err := (agentv1.Content{EIPs: follows}).Changed(ch); err != nil || !slices.Equal(want.EIPs, next.EIPs) {
+		return Reached{}, fmt.Errorf("change %+v does not lead from %v to %v", ch, follows, next.EIPs)
+	}
+	return f.Apply(ctx, next)
+}
+
+func (f *fakeRouter) Found() Found {
+	return Found{Leases: []agentv1.LeaseStatus{{MAC: "m"}}, Interfaces: []agentv1.InterfaceStatus{{Name: "eth0"}}}
 }
 
 func (f *fakeRouter) Apply(ctx context.Context, c agentv1.Content) (Reached, error) {
@@ -52,10 +83,12 @@ func (f *fakeRouter) Apply(ctx context.Context, c agentv1.Content) (Reached, err
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.applies = append(f.applies, c.Hostname)
+	was := f.eips
+	f.eips = c.EIPs
 	if f.broken != nil {
 		return Reached{}, f.broken
 	}
-	if f.is == c.Hostname {
+	if f.is == c.Hostname && slices.Equal(was, c.EIPs) {
 		return Reached{}, nil
 	}
 	f.is = c.Hostname

@@ -34,7 +34,8 @@ func (a *Agent) Handler(id *bootstrap.Identity, tools Tools) http.Handler {
 	a.readOnly(mux)
 	mux.Handle("GET "+agentv1.PathIdentity, a.getIdentity(id))
 	mux.Handle("PUT "+agentv1.PathIdentity, a.putIdentity(id))
-	mux.HandleFunc("PUT "+agentv1.PathSpec, a.putSpec)
+	mux.HandleFunc("PUT "+agentv1.PathSpec, takes(a.Put))
+	mux.HandleFunc("PATCH "+agentv1.PathSpec, takes(a.Patch))
 	mux.Handle("POST "+agentv1.PathCommands+"{name}", a.commands(id, tools))
 	return enrolledOnly(id, mux)
 }
@@ -80,6 +81,8 @@ func enrolledOnly(id *bootstrap.Identity, next http.Handler) http.Handler {
 
 func (a *Agent) getStatus(w http.ResponseWriter, r *http.Request) {
 	s := a.Status(r.Context())
+	found := a.cfg.Router.Found()
+	s.Interfaces, s.Leases = found.Interfaces, found.Leases
 	var err error
 	if s.Traffic, err = a.cfg.Router.Traffic(); err != nil { // the rest is worth having
 		s.Warnings = append(s.Warnings, err.Error())
@@ -88,29 +91,30 @@ func (a *Agent) getStatus(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *Agent) getSpec(w http.ResponseWriter, _ *http.Request) {
-	a.mu.Lock()
-	raw := a.entry.Spec
-	a.mu.Unlock()
-	if len(raw) == 0 {
-		writeError(w, refused(agentv1.CodeNotFound, "", "no spec was accepted yet"))
+	raw, err := a.accepted()
+	if err != nil {
+		writeError(w, err)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = w.Write(raw)
 }
 
-func (a *Agent) putSpec(w http.ResponseWriter, r *http.Request) {
-	raw, err := readBody(w, r, MaxSpecBytes)
-	if err != nil {
-		writeError(w, err)
-		return
+// takes answers with what was reached of a spec, or a change of one.
+func takes(take func(context.Context, []byte) (agentv1.RouterStatus, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		raw, err := readBody(w, r, MaxSpecBytes)
+		if err != nil {
+			writeError(w, err)
+			return
+		}
+		status, err := take(r.Context(), raw)
+		if err != nil {
+			writeError(w, err)
+			return
+		}
+		writeJSON(w, http.StatusOK, status)
 	}
-	status, err := a.Put(r.Context(), raw)
-	if err != nil {
-		writeError(w, err)
-		return
-	}
-	writeJSON(w, http.StatusOK, status)
 }
 
 func writeJSON(w http.ResponseWriter, code int, v any) {
@@ -132,7 +136,7 @@ func writeError(w http.ResponseWriter, err error) {
 // httpStatus is the one place where codes become HTTP's.
 func httpStatus(code string) int {
 	switch code {
-	case agentv1.CodeOlderGeneration, agentv1.CodeConflictingContent, agentv1.CodeLowerFence,
+	case agentv1.CodeOlderGeneration, agentv1.CodeConflictingContent, agentv1.CodeOtherBase, agentv1.CodeLowerFence,
 		agentv1.CodeWrongRouter, agentv1.CodeNotEnrolled, agentv1.CodeAlreadyEnrolled:
 		return http.StatusConflict
 	case agentv1.CodeInvalidSpec, agentv1.CodeUnsupportedVersion, agentv1.CodeInvalidCertificate:

@@ -32,7 +32,7 @@ func (a *Agent) getMetrics(w http.ResponseWriter, r *http.Request) {
 	for _, cause := range []agentv1.Refusal{agentv1.RefusedForPorts, agentv1.RefusedForRoom} {
 		m.sample("sluice_connections_refused_total", s.Refused[cause], "cause", string(cause))
 	}
-	m.nics(s.Interfaces)
+	m.nics(a.cfg.Router.Found().Interfaces)
 	m.services(s.Services)
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 	_, _ = w.Write(m.Bytes())

@@ -9,7 +9,8 @@ import (
 	"github.com/sluice-nfv/sluice/api/agentv1"
 )
 
-// Status is what the router really is, read now.
+// Status is what the router really is, read now, without the lists that are
+// longer the more it has to do.
 func (a *Agent) Status(ctx context.Context) agentv1.RouterStatus {
 	seen := a.cfg.Router.Observe(ctx)
 	a.mu.Lock()
@@ -18,7 +19,7 @@ func (a *Agent) Status(ctx context.Context) agentv1.RouterStatus {
 		RouterUUID: a.cfg.RouterUUID, AgentVersion: a.cfg.Version, BootID: a.bootID, StartedAt: a.started,
 		AcceptedGeneration: a.entry.Accepted.Generation, AcceptedHash: a.entry.Accepted.Hash,
 		AppliedGeneration: a.entry.Applied.Generation, AppliedHash: a.entry.Applied.Hash,
-		Services: seen.Services, Interfaces: seen.Interfaces, Leases: seen.Leases,
+		Services:       seen.Services,
 		ConntrackCount: seen.ConntrackCount, ConntrackMax: seen.ConntrackMax, Refused: seen.Refused, Warnings: seen.Warnings,
 		MemoryBytes: residentBytes(), Ignored: a.ignored,
 	}

@@ -124,6 +124,7 @@ func (a *App) Run(ctx context.Context) error {
 	}()
 	go a.passEvents(ctx)
 	go a.watchPressure(ctx)
+	go a.sweepLate(ctx)
 	if err := a.guard(ctx); err != nil {
 		a.log.Warn("strangers' changes are noticed by reading only", "err", err)
 	}

@@ -13,12 +13,10 @@ import (
 	"github.com/sluice-nfv/sluice/appliance/dataplane"
 )
 
-// Observe implements agent.Router. Nics are as the last apply found them,
-// which is a few seconds ago at most; servers are asked now.
+// Observe implements agent.Router.
 func (r *Router) Observe(context.Context) agent.Observation {
 	o := agent.Observation{
 		Services:       r.serviceStatus(),
-		Interfaces:     r.interfaceStatus(),
 		ConntrackCount: number("/proc/sys/net/netfilter/nf_conntrack_count"),
 		ConntrackMax:   number("/proc/sys/net/netfilter/nf_conntrack_max"),
 	}
@@ -26,10 +24,17 @@ func (r *Router) Observe(context.Context) agent.Observation {
 	o.Warnings = r.warnings
 	o.Refused = map[agentv1.Refusal]uint64{agentv1.RefusedForPorts: r.table.NoPort, agentv1.RefusedForRoom: r.table.NoRoom}
 	r.mu.Unlock()
-	if r.services.Leases != nil {
-		o.Leases = r.services.Leases()
-	}
 	return o
+}
+
+// Found implements agent.Router. Nics are as the last apply or change left them,
+// which is a few seconds ago at most.
+func (r *Router) Found() agent.Found {
+	f := agent.Found{Interfaces: r.interfaceStatus()}
+	if r.services.Leases != nil {
+		f.Leases = r.services.Leases()
+	}
+	return f
 }
 
 func (r *Router) serviceStatus() map[string]agentv1.ServiceStatus {
@@ -93,10 +98,8 @@ func (r *Router) Traffic() ([]agentv1.MappingTraffic, error) {
 
 func (r *Router) interfaceStatus() []agentv1.InterfaceStatus {
 	counts := nicCounts()
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	var all []agentv1.InterfaceStatus
-	for _, n := range r.nics {
+	for _, n := range r.plane.Nics() {
 		if n.MAC == "" || n.MAC == "00:00:00:00:00:00" { // loopback, tunnels
 			continue
 		}

@@ -35,8 +35,8 @@ type Router struct {
 	mu      sync.Mutex
 	applied bool             // at least one Apply has run
 	failed  map[string]error // by owner, of the last Apply
-	nics    []dataplane.NicState
-	content agentv1.Content // of the last Apply
+	content agentv1.Content  // of the last Apply or Change
+	links   dataplane.Links  // of the last Apply
 	// table and warnings are as pressure saw them last.
 	table    dataplane.Table
 	warnings []string
@@ -51,20 +51,28 @@ func NewRouter(plane dataplane.Applier, s Services, rename bool, management *age
 
 // Check implements agent.Router: all services plan the content as if every nic
 // were there, and the plans must fit together.
-func (r *Router) Check(c agentv1.Content) error {
+func (r *Router) Check(c agentv1.Content) (agent.Checked, error) {
 	if err := r.checkManagement(c); err != nil {
-		return err
+		return nil, err
 	}
+	wants, failed := r.plan(c, named(c))
+	if err := joined(failed); err != nil {
+		return nil, invalid(err)
+	}
+	want, err := dataplane.Merge(wants)
+	if err != nil {
+		return nil, invalid(err)
+	}
+	return newChecked(r.services, c, want.Inputs), nil
+}
+
+// named is as if every nic of a content were there.
+func named(c agentv1.Content) dataplane.Links {
 	links := dataplane.Links{}
 	for _, nic := range c.Interfaces {
 		links[nic.MAC] = nic.Name
 	}
-	wants, failed := r.plan(c, links)
-	if err := joined(failed); err != nil {
-		return invalid(err)
-	}
-	_, err := dataplane.Merge(wants)
-	return invalid(err)
+	return links
 }
 
 func invalid(err error) error {
@@ -138,7 +146,7 @@ func (r *Router) Apply(ctx context.Context, c agentv1.Content) (agent.Reached, e
 	for _, s := range r.services.Servers {
 		note(failed, s.Name(), s.Apply(ctx, c, links))
 	}
-	r.record(failed, reached.Nics)
+	r.record(failed, links)
 	return agent.Reached{Writes: reached.Writes, Steps: reached.Steps}, joined(failed)
 }
 
@@ -160,13 +168,10 @@ func (r *Router) applyKernel(ctx context.Context, c agentv1.Content, links datap
 	return reached
 }
 
-func (r *Router) record(failed map[string]error, nics []dataplane.NicState) {
+func (r *Router) record(failed map[string]error, links dataplane.Links) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.applied, r.failed = true, failed
-	if nics != nil {
-		r.nics = nics
-	}
+	r.applied, r.failed, r.links = true, failed, links
 }
 
 // Resync implements agent.Router.
@@ -209,10 +214,7 @@ func (r *Router) bringUp(ctx context.Context, c agentv1.Content) error {
 	if err != nil {
 		return err
 	}
-	reached, err := r.plane.Apply(ctx, merged)
-	r.mu.Lock()
-	r.nics = reached.Nics
-	r.mu.Unlock()
+	_, err = r.plane.Apply(ctx, merged)
 	return err
 }
 

@@ -120,7 +120,7 @@ func TestClosedHasManagementOnly(t *testing.T) {
 			t.Errorf("%s is ready before any spec", name)
 		}
 	}
-	if nics := r.Observe(t.Context()).Interfaces; len(nics) != 3 {
+	if nics := r.Found().Interfaces; len(nics) != 3 {
 		t.Errorf("interfaces %+v", nics)
 	}
 }
@@ -212,7 +212,7 @@ func TestAFailingPart(t *testing.T) {
 
 func TestCheckNamesTheField(t *testing.T) {
 	r := newRig(true)
-	if err := r.Check(content("a")); err != nil {
+	if _, err := r.Check(content("a")); err != nil {
 		t.Fatal(err)
 	}
 	for field, change := range map[string]func(*agentv1.Content){
@@ -225,7 +225,7 @@ func TestCheckNamesTheField(t *testing.T) {
 		c := content("a")
 		change(&c)
 		var invalid *agent.InvalidError
-		if err := r.Check(c); !errors.As(err, &invalid) || invalid.Field != field {
+		if _, err := r.Check(c); !errors.As(err, &invalid) || invalid.Field != field {
 			t.Errorf("%s: got %v", field, err)
 		}
 	}

@@ -6,6 +6,7 @@ package app
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 
 	"github.com/sluice-nfv/sluice/api/agentv1"
 	"github.com/sluice-nfv/sluice/appliance/dataplane"
@@ -49,11 +50,33 @@ type Changer interface {
 	Change(ctx context.Context, next agentv1.Content, ch agentv1.Change, links dataplane.Links) error
 }
 
+// Editor is a Planner whose Want has more with each entry of a content's long
+// lists, and which knows what of it a change removes and adds. What others want
+// does not depend on these lists.
+type Editor interface {
+	Planner
+	// Edit is of a change that is known to lead to a good content, next.
+	Edit(next agentv1.Content, ch agentv1.Change, links dataplane.Links) dataplane.Edit
+}
+
+// Claims are what a service's entries take of what there is once only.
+type Claims interface {
+	// Check refuses what Want would of the content that the change leads to; the
+	// error is a *dataplane.FieldError with a pointer into the SpecChange.
+	Check(next agentv1.Content, ch agentv1.Change) error
+	// Take takes along a change that was checked.
+	Take(ch agentv1.Change)
+	// Nic is the MAC of the nic that has to carry an address; empty: none.
+	Nic(vip netip.Addr) string
+}
+
 // Services are a router's, in the order in which they are asked and started.
 type Services struct {
 	// Planners has all services; Servers those that serve, too.
 	Planners []Planner
 	Servers  []Server
+	// Claims are made of a content that all Planners find good.
+	Claims []func(agentv1.Content) Claims
 	// Leases and Events are the DHCP server's facts; may be nil.
 	Leases func() []agentv1.LeaseStatus
 	Events <-chan agentv1.Event
@@ -74,7 +97,11 @@ func NewServices(log *slog.Logger) Services {
 		},
 		// DHCP first: a guest without a lease asks no names.
 		Servers: []Server{leases, names},
-		Leases:  leases.Leases,
-		Events:  leases.Events(),
+		Claims: []func(agentv1.Content) Claims{
+			func(c agentv1.Content) Claims { return eip.NewClaims(c) },
+			func(c agentv1.Content) Claims { return portforwarding.NewClaims(c) },
+		},
+		Leases: leases.Leases,
+		Events: leases.Events(),
 	}
 }

@@ -24,5 +24,6 @@ func Validate(path string) (spec agentv1.RouterSpec, ignored []string, err error
 			_ = s.Close() // they served nothing
 		}
 	}()
-	return in.Spec, in.Ignored, NewRouter(nil, services, false, nil).Check(in.Spec.Content)
+	_, err = NewRouter(nil, services, false, nil).Check(in.Spec.Content)
+	return in.Spec, in.Ignored, err
 }

@@ -18,9 +18,16 @@ type Plane struct {
 	log    *slog.Logger
 
 	mu sync.Mutex // one apply at a time
-	// sweeps are still to be made: one after a change, and one more with the
-	// next apply, for packets that were on their way during the change.
-	sweeps int
+	// plan is what was wanted last; nil: unknown.
+	plan *Plan
+	// reached: the plan was, completely, when the kernel had the version.
+	reached bool
+	version uint64
+	// have is the kernel as it was read last.
+	have State
+	// unswept: mappings changed, and connections were not compared with them yet.
+	unswept bool
+	late    late
 	// guests are networks that flows may be left of.
 	guests map[netip.Prefix]struct{}
 	// announce are addresses still to be made known.
@@ -40,7 +47,7 @@ func New(k Kernel, log *slog.Logger) *Plane {
 		log = slog.New(slog.DiscardHandler)
 	}
 	// At the start nobody knows what was left behind: sweep.
-	return &Plane{kernel: k, log: log, sweeps: 1, guests: map[netip.Prefix]struct{}{}}
+	return &Plane{kernel: k, log: log, unswept: true, guests: map[netip.Prefix]struct{}{}}
 }
 
 // rounds of observing and changing before an apply gives up. A change can undo
@@ -54,20 +61,22 @@ const rounds = 3
 func (p *Plane) Apply(ctx context.Context, w Want) (Reached, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	want := Render(w)
+	want := Planned(w)
+	p.plan, p.reached = &want, false
 	p.served = slices.Collect(maps.Keys(want.Mappings.Guests))
 	r := Reached{Failed: map[string]error{}}
 	errs := []error{missing(w, &r)}
-	have, err := p.converge(ctx, want, &r)
-	r.Nics = nicStates(have)
-	p.forwards, p.rules = have.Sysctls[keyForward] == "1", have.Chains
+	have, err := p.converge(ctx, want.State, &r)
+	p.have, p.forwards, p.rules = have, have.Sysctls[keyForward] == "1", have.Chains
 	if have.Links != nil { // else nothing is known of the kernel
-		errs = append(errs, err, p.sweep(ctx, want, w, &r), p.announceNew(ctx, want, have, &r))
+		errs = append(errs, err, p.sweep(ctx, want, &r), p.announceNew(ctx, want.State, have, &r))
 	} else {
 		r.fail(ownerPlane, err)
 		errs = append(errs, err)
 	}
-	return r, errors.Join(errs...)
+	err = errors.Join(errs...)
+	p.reached, p.version = err == nil, have.Version
+	return r, err
 }
 
 func missing(w Want, r *Reached) error {
@@ -85,7 +94,7 @@ func (p *Plane) Resync() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.kernel.Forget()
-	p.sweeps = max(p.sweeps, 1)
+	p.reached, p.unswept = false, true
 }
 
 // Lockdown closes the router until there is a spec. It leaves addresses and
@@ -93,6 +102,7 @@ func (p *Plane) Resync() {
 func (p *Plane) Lockdown(ctx context.Context, inputs ...Input) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.reached = false
 	want := Render(Want{Inputs: inputs})
 	have, err := p.kernel.Observe(ctx, slices.Sorted(maps.Keys(want.Sysctls)))
 	if err != nil {
@@ -181,27 +191,10 @@ func (p *Plane) failClosed(ctx context.Context, have State, r *Reached) error {
 func (p *Plane) note(s Step) {
 	switch s := s.(type) {
 	case SetMappings, SetPolicy:
-		p.sweeps = 2
+		p.unswept = true
 	case AddAddress:
 		p.announce = append(p.announce, s.LinkAddress)
 	}
-}
-
-func (p *Plane) sweep(ctx context.Context, want State, w Want, r *Reached) error {
-	if p.sweeps == 0 {
-		return nil
-	}
-	n, err := p.kernel.Sweep(ctx, Stale(want, w, p.guests))
-	r.FlowsEnded += n
-	if err != nil {
-		err = fmt.Errorf("end connections without a mapping: %w", err)
-		r.fail(ownerPlane, err)
-		return err
-	}
-	if p.sweeps--; p.sweeps == 0 {
-		p.guests = map[netip.Prefix]struct{}{}
-	}
-	return nil
 }
 
 // announceNew makes new addresses known: neighbours may still have the MAC of
@@ -228,20 +221,6 @@ func (p *Plane) announceNew(ctx context.Context, want, have State, r *Reached) e
 
 func (r *Reached) fail(owner string, err error) {
 	r.Failed[owner] = errors.Join(r.Failed[owner], err)
-}
-
-func nicStates(s State) []NicState {
-	var nics []NicState
-	addresses := map[string][]netip.Prefix{}
-	for at := range s.Addresses {
-		addresses[at.Link] = append(addresses[at.Link], at.Prefix)
-	}
-	for _, name := range sortedKeys(s.Links, strings.Compare) {
-		l := s.Links[name]
-		slices.SortFunc(addresses[name], netip.Prefix.Compare)
-		nics = append(nics, NicState{Link: name, MAC: l.MAC, Up: l.Up, MTU: l.MTU, Addresses: addresses[name]})
-	}
-	return nics
 }
 
 // Links finds the nics of this network namespace by MAC.

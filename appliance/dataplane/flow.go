@@ -11,6 +11,25 @@ type Flow struct {
 	ReplyFrom, ReplyTo netip.AddrPort
 }
 
+// End names connections by one end: those that were asked of an address, or
+// with Answer those that answer to it, because it stood in for a guest's.
+type End struct {
+	Addr   netip.Addr
+	Answer bool
+	// Protocol and Port narrow it down to a port; 0: all.
+	Protocol uint8
+	Port     uint16
+}
+
+// Of is whether a connection is one of those.
+func (e End) Of(f Flow) bool {
+	at := f.To
+	if e.Answer {
+		at = f.ReplyTo
+	}
+	return at.Addr() == e.Addr && (e.Port == 0 || e.Port == at.Port() && e.Protocol == f.Protocol)
+}
+
 // Stale returns the test for connections that no wanted mapping explains: what
 // was translated for a mapping that is gone, changed, or has another's turn. It
 // judges by what the rules would do with the connection's first packet now, so
@@ -19,23 +38,14 @@ type Flow struct {
 //
 // A guest's running connections under general SNAT outlive its getting an EIP:
 // their source address still is one that the guest may use.
-func Stale(want State, nat Want, were map[netip.Prefix]struct{}) func(Flow) bool {
-	r := resolver{e: want.Mappings, were: were, sources: nat.SNAT, vips: map[netip.Addr][]netip.Addr{}, grants: map[netip.Addr][]Grant{}}
-	for vip, guest := range want.Mappings.Inbound {
-		r.vips[guest] = append(r.vips[guest], vip)
-	}
-	for g := range want.Mappings.Grants {
-		r.grants[g.VIP] = append(r.grants[g.VIP], g)
-	}
-	return r.stale
+func Stale(want Plan, were map[netip.Prefix]struct{}) func(Flow) bool {
+	return resolver{want.Mappings, were, want}.stale
 }
 
 type resolver struct {
-	e       Elements
-	were    map[netip.Prefix]struct{}
-	sources []SNAT
-	vips    map[netip.Addr][]netip.Addr
-	grants  map[netip.Addr][]Grant
+	e    Elements
+	were map[netip.Prefix]struct{}
+	plan Plan
 }
 
 func (r resolver) stale(f Flow) bool {
@@ -63,7 +73,7 @@ func (r resolver) destination(f Flow) (netip.AddrPort, bool) {
 		return netip.AddrPortFrom(t.Addr, t.Port), true
 	}
 	if t, ok := r.e.Limited[at]; ok {
-		for _, g := range r.grants[at.Addr] {
+		for _, g := range r.plan.grants[at.Addr] {
 			if g.Protocol == at.Protocol && g.First <= at.Port && at.Port <= g.Last && g.Source.Contains(f.From.Addr()) {
 				return netip.AddrPortFrom(t.Addr, t.Port), true
 			}
@@ -74,12 +84,12 @@ func (r resolver) destination(f Flow) (netip.AddrPort, bool) {
 
 // mayUse is whether guest may appear as source.
 func (r resolver) mayUse(guest, source netip.Addr) bool {
-	for _, vip := range r.vips[guest] {
-		if vip == source {
+	for _, e := range r.plan.eips[guest] {
+		if e.VIP == source {
 			return true
 		}
 	}
-	for _, s := range r.sources { // longest prefix first
+	for _, s := range r.plan.sources { // longest prefix first
 		if s.Source.Contains(guest) {
 			return s.Address == source
 		}

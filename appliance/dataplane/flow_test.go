@@ -11,7 +11,7 @@ import (
 func TestStale(t *testing.T) {
 	w := kerneltest.WantAll()
 	old := map[netip.Prefix]struct{}{netip.MustParsePrefix("10.7.0.0/24"): {}}
-	stale := dataplane.Stale(dataplane.Render(w), w, old)
+	stale := dataplane.Stale(dataplane.Planned(w), old)
 	const tcp, udp, icmp = 6, 17, 1
 	for name, c := range map[string]struct {
 		protocol                     uint8

@@ -15,6 +15,6 @@ func (p *Plane) Guard(ctx context.Context, closed func(rules map[ChainID][]strin
 	if ok, err := closed(p.rules); ok || err != nil {
 		return false, err
 	}
-	p.forwards = false
+	p.forwards, p.reached = false, false
 	return true, p.kernel.Do(ctx, SetSysctl{keyForward, "0", ownerPlane})
 }

@@ -32,8 +32,6 @@ type Holder struct {
 // Greedy are the guests that have more than a quarter of the table, worst
 // first. It reads all of the table: only when pressed.
 func (p *Plane) Greedy(ctx context.Context, t Table) ([]Holder, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	count := map[netip.Addr]int{}
 	_, err := p.kernel.Sweep(ctx, func(f Flow) bool {
 		count[f.From.Addr()]++
@@ -54,6 +52,8 @@ func (p *Plane) Greedy(ctx context.Context, t Table) ([]Holder, error) {
 
 // serves is whether an address is in a guest network, as of the last Apply.
 func (p *Plane) serves(a netip.Addr) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for _, g := range p.served {
 		if g.Contains(a) {
 			return true

@@ -2,7 +2,7 @@ package dataplane
 
 import "net/netip"
 
-// Reached is what Apply left behind: what it did, and the nics as they are.
+// Reached is what an Apply or a Change did.
 type Reached struct {
 	// Steps are the changes made to the kernel, in order, readable.
 	Steps []string
@@ -16,15 +16,4 @@ type Reached struct {
 	// Failed is what went wrong, by owner (the service's name; "dataplane"
 	// for what belongs to none). Apply's error has all of it.
 	Failed map[string]error
-	// Nics as found, by interface name.
-	Nics []NicState
-}
-
-// NicState is an interface as found.
-type NicState struct {
-	Link      string
-	MAC       string
-	Up        bool
-	MTU       int
-	Addresses []netip.Prefix
 }

@@ -19,8 +19,12 @@ type Kernel interface {
 	// Do carries out one step: whole, or with an error not at all. An error of
 	// SetMappings names the element that was refused.
 	Do(ctx context.Context, s Step) error
-	// Sweep ends the connections for which stale is true and returns their number.
+	// Sweep ends the connections for which stale is true and returns their
+	// number. It may be called beside anything else, and reads all of the table.
 	Sweep(ctx context.Context, stale func(Flow) bool) (int, error)
+	// End ends all connections that the ends name, without reading the table. It
+	// fails with errors.ErrUnsupported where the kernel cannot.
+	End(ctx context.Context, ends []End) error
 	// Announce sends gratuitous ARP for addresses of links that are up. It
 	// goes on after one that fails.
 	Announce(ctx context.Context, at []LinkAddress) error
@@ -53,6 +57,9 @@ type State struct {
 	// nothing, and no chain of the table is in Chains.
 	Layout   bool
 	Mappings Elements
+	// Version is another one whenever anything but Sysctls may have changed
+	// otherwise than by SetMappings, AddAddress or DelAddress of ours.
+	Version uint64
 }
 
 // LinkState is an interface.

@@ -147,6 +147,12 @@ type Applier interface {
 	// Apply makes the kernel as wanted, and returns what was reached even
 	// together with an error. Applying the same twice writes nothing.
 	Apply(ctx context.Context, w Want) (Reached, error)
+	// Change does what Apply would of all that is wanted after an edit of what
+	// was applied last, at the cost of the edit. Where that cannot be had the
+	// error is ErrWhole; after any error Apply has to follow.
+	Change(ctx context.Context, e Edit) (Reached, error)
+	// Nics are the interfaces as the last Apply or Change left them.
+	Nics() []NicState
 	// Lockdown closes the router until there is a spec: nothing is forwarded,
 	// and only inputs, ICMP echo, loopback and answers get in. An Input with
 	// an empty Link is open on all links.

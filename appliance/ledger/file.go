@@ -5,17 +5,17 @@ import (
 	"path/filepath"
 )
 
-// WriteFile replaces the file at path with data, readable by its owner only:
+// WriteFile replaces the file at path with parts, readable by its owner only:
 // into a new file beside it, synced, renamed over it, and the directory
 // synced. A reader sees the old content or the new, never a part.
-func WriteFile(path string, data []byte) error {
+func WriteFile(path string, parts ...[]byte) error {
 	pattern := partPattern(path)
 	f, err := os.CreateTemp(filepath.Dir(pattern), filepath.Base(pattern)) // mode 0600
 	if err != nil {
 		return err
 	}
 	defer os.Remove(f.Name()) // gone already after the rename
-	if err := fill(f, data); err != nil {
+	if err := fill(f, parts); err != nil {
 		return err
 	}
 	if err := os.Rename(f.Name(), path); err != nil {
@@ -24,10 +24,12 @@ func WriteFile(path string, data []byte) error {
 	return syncDir(filepath.Dir(path))
 }
 
-func fill(f *os.File, data []byte) error {
+func fill(f *os.File, parts [][]byte) error {
 	defer f.Close()
-	if _, err := f.Write(data); err != nil {
-		return err
+	for _, part := range parts {
+		if _, err := f.Write(part); err != nil {
+			return err
+		}
 	}
 	if err := f.Sync(); err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -147,6 +148,7 @@ func dialIn(ctx context.Context, ns string, to netip.AddrPort, timeout time.Dura
 
 // prepared is a spec as it goes over the wire, so that making it is not measured.
 type prepared struct {
+	method     string
 	generation uint64
 	body       []byte
 }
@@ -155,27 +157,49 @@ type prepared struct {
 func (m *managed) spec(c agentv1.Content) (prepared, error) {
 	c.Interfaces = append(m0(m.k), c.Interfaces...)
 	m.generation++
-	raw, err := json.Marshal(agentv1.RouterSpec{
+	return prepare(http.MethodPut, m.generation, agentv1.RouterSpec{
 		Version: agentv1.SpecVersion, RouterUUID: m.boot.RouterUUID, Generation: m.generation, Hash: c.Hash(), Fence: 1, Content: c,
 	})
-	if err != nil {
-		return prepared{}, err
+}
+
+// change is the next generation as what differs from the one before, with a
+// content that was is changed to.
+func (m *managed) change(was, is agentv1.Content) (prepared, error) {
+	was.Interfaces, is.Interfaces = append(m0(m.k), was.Interfaces...), append(m0(m.k), is.Interfaces...)
+	difference, ok := was.Difference(is)
+	if !ok {
+		return prepared{}, errors.New("more differs than a change can say")
+	}
+	m.generation++
+	return prepare(http.MethodPatch, m.generation, agentv1.SpecChange{
+		Version: agentv1.SpecVersion, RouterUUID: m.boot.RouterUUID, Generation: m.generation, Fence: 1,
+		BaseHash: was.Hash(), Hash: is.Hash(), Change: difference,
+	})
+}
+
+// prepare compresses what is large, as agentlink does.
+func prepare(method string, generation uint64, body any) (prepared, error) {
+	raw, err := json.Marshal(body)
+	if err != nil || len(raw) < 8<<10 {
+		return prepared{method, generation, raw}, err
 	}
 	var b bytes.Buffer
-	z, _ := gzip.NewWriterLevel(&b, gzip.BestSpeed) // as agentlink does
-	_, _ = z.Write(raw)                             // into memory
+	z, _ := gzip.NewWriterLevel(&b, gzip.BestSpeed)
+	_, _ = z.Write(raw) // into memory
 	err = z.Close()
-	return prepared{m.generation, b.Bytes()}, err
+	return prepared{method, generation, b.Bytes()}, err
 }
 
 // put sends a spec and returns how long it took until all of it was reached.
 func (m *managed) put(ctx context.Context, p prepared) (time.Duration, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPut, "https://"+m.boot.Listen.String()+agentv1.PathSpec, bytes.NewReader(p.body))
+	req, err := http.NewRequestWithContext(ctx, p.method, "https://"+m.boot.Listen.String()+agentv1.PathSpec, bytes.NewReader(p.body))
 	if err != nil {
 		return 0, err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Content-Encoding", "gzip")
+	if bytes.HasPrefix(p.body, []byte{0x1f, 0x8b}) { // RFC 1952 section 2.3.1
+		req.Header.Set("Content-Encoding", "gzip")
+	}
 	began := time.Now()
 	resp, err := m.client.Do(req)
 	if err != nil {

@@ -33,7 +33,7 @@ func (m *managed) point(ctx context.Context, n int) error {
 	if err != nil {
 		return err
 	}
-	took, cpu, err := m.changes(ctx, half, curveChanges)
+	took, cpu, err := m.changes(ctx, half, curveChanges, m.change)
 	if err != nil {
 		return err
 	}

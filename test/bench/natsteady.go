@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/sluice-nfv/sluice/api/agentv1"
 )
 
 // A steady load shows what a change or a restart costs others.
@@ -194,15 +196,17 @@ func changeLoss(ctx context.Context, b *bench) (rows []result, err error) {
 	err = b.withManaged(ctx, func(m *managed) error {
 		c := mapped(m.k, lossMappings, lossMappings)
 		var specs []prepared
+		was := c
 		for i := range 1 + perSecond*lossSeconds {
-			d := c
+			d, send := c, func(_, is agentv1.Content) (prepared, error) { return m.spec(is) }
 			if i > 0 {
-				d = moved(c, m.k, i)
+				d, send = moved(c, m.k, i), m.change
 			}
-			p, err := m.spec(d)
+			p, err := send(was, d)
 			if err != nil {
 				return err
 			}
+			was = d
 			specs = append(specs, p)
 		}
 		if _, err := m.put(ctx, specs[0]); err != nil {

@@ -16,8 +16,9 @@ import (
 // Kernel is the running kernel. It is not for concurrent use; a
 // dataplane.Plane sees to that.
 type Kernel struct {
-	filter *netfilter.Door
-	net    *nl.Door
+	filter      *netfilter.Door
+	net         *nl.Door
+	connections *nl.Connections
 }
 
 var _ dataplane.Kernel = (*Kernel)(nil)
@@ -29,7 +30,7 @@ func Open() (*Kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Kernel{filter: d, net: &nl.Door{}}, nil
+	return &Kernel{filter: d, net: &nl.Door{}, connections: nl.NewConnections()}, nil
 }
 
 // Observe implements dataplane.Kernel.
@@ -77,15 +78,20 @@ func (k *Kernel) Do(ctx context.Context, s dataplane.Step) error {
 
 // Sweep implements dataplane.Kernel.
 func (k *Kernel) Sweep(ctx context.Context, stale func(dataplane.Flow) bool) (int, error) {
+	return k.connections.Sweep(ctx, stale)
+}
+
+// End implements dataplane.Kernel.
+func (k *Kernel) End(ctx context.Context, ends []dataplane.End) error {
 	if err := ctx.Err(); err != nil {
-		return 0, err
+		return err
 	}
-	return nl.Sweep(stale)
+	return k.connections.End(ends)
 }
 
 // Announce implements dataplane.Kernel.
 func (k *Kernel) Announce(ctx context.Context, at []dataplane.LinkAddress) error {
-	return nl.Announce(ctx, at)
+	return k.net.Announce(ctx, at)
 }
 
 // Forget implements dataplane.Kernel.
@@ -104,10 +110,10 @@ func (k *Kernel) Rename(_ context.Context, names map[string]string) error { retu
 func (k *Kernel) Watch() (*netfilter.Watch, error) { return k.filter.Watch() }
 
 // Meters reads the counts of the mappings; beside anything else.
-func (k *Kernel) Meters() (dataplane.Meters, error) { return netfilter.Meters() }
+func (k *Kernel) Meters() (dataplane.Meters, error) { return k.filter.Meters() }
 
 // Table reads how full the table of connections is; beside anything else.
-func (k *Kernel) Table() (dataplane.Table, error) { return nl.Table() }
+func (k *Kernel) Table() (dataplane.Table, error) { return k.connections.Table() }
 
 // Hold keeps guests from new connections for some seconds.
-func (k *Kernel) Hold(guests []netip.Addr) error { return netfilter.Hold(guests) }
+func (k *Kernel) Hold(guests []netip.Addr) error { return k.filter.Hold(guests) }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -24,6 +25,11 @@ type Fake struct {
 	Writes int
 	// Fail, when set, refuses steps.
 	Fail func(dataplane.Step) error
+	// Blunt kernels cannot end connections without reading all of them.
+	Blunt bool
+	// known is what Observe told, with what Do did since; what differs from it is
+	// others' work.
+	known dataplane.State
 }
 
 var _ dataplane.Kernel = (*Fake)(nil)
@@ -48,6 +54,10 @@ func NewFake(nics map[string]string) *Fake {
 
 // Observe implements dataplane.Kernel.
 func (f *Fake) Observe(_ context.Context, sysctls []string) (dataplane.State, error) {
+	if f.moved() {
+		f.State.Version++
+		f.known = f.picture()
+	}
 	s := f.clone()
 	s.Sysctls = map[string]string{}
 	for _, key := range sysctls {
@@ -56,6 +66,15 @@ func (f *Fake) Observe(_ context.Context, sysctls []string) (dataplane.State, er
 		}
 	}
 	return s, nil
+}
+
+// moved is whether others changed anything but sysctls since Observe.
+func (f *Fake) moved() bool { return !reflect.DeepEqual(f.picture(), f.known) }
+
+func (f *Fake) picture() dataplane.State {
+	s := f.clone()
+	s.Sysctls = nil
+	return s
 }
 
 func (f *Fake) clone() dataplane.State {
@@ -74,12 +93,18 @@ func (f *Fake) Do(_ context.Context, s dataplane.Step) error {
 			return err
 		}
 	}
-	before := f.clone()
+	before, moved := f.clone(), f.moved()
 	if err := f.do(s); err != nil {
 		f.State = before
 		return err
 	}
 	f.Writes++
+	switch s.(type) {
+	case dataplane.AddAddress, dataplane.DelAddress, dataplane.SetMappings:
+		if !moved {
+			f.known = f.picture()
+		}
+	}
 	return nil
 }
 
@@ -237,6 +262,17 @@ func (f *Fake) Sweep(_ context.Context, stale func(dataplane.Flow) bool) (int, e
 	return before - len(f.Flows), nil
 }
 
+// End implements dataplane.Kernel.
+func (f *Fake) End(_ context.Context, ends []dataplane.End) error {
+	if f.Blunt {
+		return errors.ErrUnsupported
+	}
+	f.Flows = slices.DeleteFunc(f.Flows, func(flow dataplane.Flow) bool {
+		return slices.ContainsFunc(ends, func(e dataplane.End) bool { return e.Of(flow) })
+	})
+	return nil
+}
+
 // Announce implements dataplane.Kernel.
 func (f *Fake) Announce(_ context.Context, addresses []dataplane.LinkAddress) error {
 	var errs []error
@@ -251,7 +287,7 @@ func (f *Fake) Announce(_ context.Context, addresses []dataplane.LinkAddress) er
 }
 
 // Forget implements dataplane.Kernel.
-func (f *Fake) Forget() {}
+func (f *Fake) Forget() { f.known = dataplane.State{} }
 
 // Links implements dataplane.Kernel.
 func (f *Fake) Links(context.Context) (dataplane.Links, error) {

@@ -9,15 +9,6 @@ import (
 	"github.com/sluice-nfv/sluice/appliance/dataplane"
 )
 
-// connect makes a connection in the network namespace of the calling thread.
-func connect() (*nftables.Conn, error) {
-	c, err := nftables.New()
-	if err != nil {
-		return nil, fmt.Errorf("connect to nftables: %w", err)
-	}
-	return c, nil
-}
-
 func observeMappings(c *nftables.Conn, s *dataplane.State) error {
 	l := newLayout()
 	s.Mappings = dataplane.NewElements()
@@ -48,22 +39,27 @@ func observeMappings(c *nftables.Conn, s *dataplane.State) error {
 // SetMappings changes the table in one transaction, however large: all of it,
 // or nothing and an error that names the element that was refused.
 func (d *Door) SetMappings(ctx context.Context, s dataplane.SetMappings) error {
-	c, err := connect()
-	if err != nil {
-		return err
-	}
 	l := newLayout()
 	t := transaction{layout: l, change: s, parts: l.parts(s)}
-	before, err := generation(c)
-	if err := errors.Join(err, ctx.Err()); err != nil {
-		return err
-	}
-	if err := t.commit(c); err != nil {
-		if err := t.blame(ctx, err); err != nil {
+	var refused error
+	err := d.conns.do(func(c *nftables.Conn) error {
+		before, err := generation(c)
+		if err := errors.Join(err, ctx.Err()); err != nil {
+			return err
+		}
+		if refused = t.commit(c); refused != nil {
+			return refused
+		}
+		return d.changed(c, before, s)
+	})
+	if refused != nil {
+		if err := t.blame(ctx, refused); err != nil {
 			return fmt.Errorf("commit to table %s: %w", tableName, err)
 		}
+		d.Forget() // it was taken at the second attempt
+		return nil
 	}
-	return d.changed(c, before, s)
+	return err
 }
 
 // rebuild makes the table anew in the transaction that follows.

@@ -13,19 +13,20 @@ import (
 
 // Meters reads what packets counted. It changes nothing and may be called
 // beside anything else.
-func Meters() (dataplane.Meters, error) {
-	m := dataplane.Meters{VIPs: map[netip.Addr]dataplane.Traffic{}, Ports: map[dataplane.Endpoint]dataplane.Traffic{}}
-	c, err := connect()
-	if err != nil {
-		return m, err
-	}
+func (d *Door) Meters() (m dataplane.Meters, err error) {
+	m = dataplane.Meters{VIPs: map[netip.Addr]dataplane.Traffic{}, Ports: map[dataplane.Endpoint]dataplane.Traffic{}}
+	err = d.conns.do(func(c *nftables.Conn) error { return readMeters(c, m) })
+	return m, err
+}
+
+func readMeters(c *nftables.Conn, m dataplane.Meters) error {
 	for _, set := range newLayout().sets {
 		if set.Name != setCalled && set.Name != setCalling && set.Name != setForwarded {
 			continue
 		}
 		elements, err := c.GetSetElements(set)
 		if err != nil {
-			return m, fmt.Errorf("read set %s: %w", set.Name, err)
+			return fmt.Errorf("read set %s: %w", set.Name, err)
 		}
 		for _, x := range elements {
 			if x.Counter != nil {
@@ -33,7 +34,7 @@ func Meters() (dataplane.Meters, error) {
 			}
 		}
 	}
-	return m, nil
+	return nil
 }
 
 func meter(m dataplane.Meters, set string, key []byte, n dataplane.Count) {
@@ -84,23 +85,22 @@ func bothWays(key []byte) []nftables.SetElement {
 // held is how long a guest is held for once: the agent looks again before.
 const held = 10 * time.Second
 
-// Hold keeps guests from new connections for a while; those they have go on.
-func Hold(guests []netip.Addr) error {
-	c, err := connect()
-	if err != nil {
-		return err
-	}
+// Hold keeps guests from new connections for a while; those they have go on. It
+// may be called beside anything else.
+func (d *Door) Hold(guests []netip.Addr) error {
 	var elements []nftables.SetElement
 	for _, g := range guests {
 		elements = append(elements, nftables.SetElement{Key: g.AsSlice(), Timeout: held})
 	}
-	for _, set := range newLayout().sets {
-		if set.Name == setHeld {
-			// Adding what is there does not make it last longer: anew.
-			err = renew(c, set, elements)
+	return d.conns.do(func(c *nftables.Conn) error {
+		for _, set := range newLayout().sets {
+			if set.Name == setHeld {
+				// Adding what is there does not make it last longer: anew.
+				return renew(c, set, elements)
+			}
 		}
-	}
-	return err
+		return nil
+	})
 }
 
 // renew puts elements in whose time begins now, whether they were there or not.

@@ -30,6 +30,10 @@ type Door struct {
 	// Every transaction of anybody moves it on by one, so that nothing need be
 	// read while it stands.
 	policy, mappings seen
+	// reads counts how often either was read.
+	reads uint64
+
+	conns conns
 }
 
 type seen struct {
@@ -86,10 +90,10 @@ func (d *Door) Forget() { d.policy, d.mappings = seen{}, seen{} }
 
 // Observe fills in Builtins, Chains, Layout and Mappings.
 func (d *Door) Observe(ctx context.Context, s *dataplane.State) error {
-	c, err := connect()
-	if err != nil {
-		return err
-	}
+	return d.conns.do(func(c *nftables.Conn) error { return d.observe(ctx, c, s) })
+}
+
+func (d *Door) observe(ctx context.Context, c *nftables.Conn, s *dataplane.State) error {
 	gen, err := generation(c)
 	if err != nil {
 		return err
@@ -104,6 +108,7 @@ func (d *Door) Observe(ctx context.Context, s *dataplane.State) error {
 			return err
 		}
 		d.policy = seen{read, gen}
+		d.reads++
 	}
 	if !d.mappings.at(gen) {
 		read := &dataplane.State{}
@@ -111,10 +116,12 @@ func (d *Door) Observe(ctx context.Context, s *dataplane.State) error {
 			return fmt.Errorf("read table %s: %w", tableName, err)
 		}
 		d.mappings = seen{read, gen}
+		d.reads++
 	}
 	s.Builtins, s.Chains = maps.Clone(d.policy.state.Builtins), maps.Clone(d.policy.state.Chains)
 	maps.Copy(s.Chains, d.mappings.state.Chains)
 	s.Layout, s.Mappings = d.mappings.state.Layout, d.mappings.state.Mappings
+	s.Version += d.reads
 	return nil
 }
 

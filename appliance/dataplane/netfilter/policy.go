@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/google/nftables"
 	"github.com/sluice-nfv/sluice/appliance/dataplane"
 )
 
@@ -89,19 +90,17 @@ func (d *Door) SetPolicy(ctx context.Context, s dataplane.SetPolicy) error {
 		}
 		fmt.Fprintln(&in, "COMMIT")
 	}
-	c, err := connect()
-	if err != nil {
-		return err
-	}
-	before, err := generation(c)
-	if err != nil {
-		return err
-	}
-	cmd := exec.CommandContext(ctx, "iptables-restore", "--noflush", "--wait")
-	cmd.Stdin = &in
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("iptables-restore: %w: %s", err, strings.TrimSpace(string(out)))
-	}
-	return d.changedPolicy(c, before, len(s))
+	return d.conns.do(func(c *nftables.Conn) error {
+		before, err := generation(c)
+		if err != nil {
+			return err
+		}
+		cmd := exec.CommandContext(ctx, "iptables-restore", "--noflush", "--wait")
+		cmd.Stdin = &in
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("iptables-restore: %w: %s", err, strings.TrimSpace(string(out)))
+		}
+		return d.changedPolicy(c, before, len(s))
+	})
 }

@@ -7,6 +7,8 @@ import (
 	"os"
 	"slices"
 
+	"github.com/google/nftables"
+	"github.com/mdlayher/netlink"
 	"github.com/sluice-nfv/sluice/appliance/dataplane"
 	"golang.org/x/sys/unix"
 )
@@ -14,7 +16,10 @@ import (
 // Watch hears of each transaction of nftables, by anybody, in the network
 // namespace of the thread that made it. Only their ends are delivered: the
 // kernel drops the rest before it is queued.
-type Watch struct{ socket *os.File }
+type Watch struct {
+	socket *os.File
+	conns  *conns
+}
 
 const newGeneration = unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_NEWGEN
 
@@ -44,17 +49,38 @@ func (d *Door) Watch() (*Watch, error) {
 		unix.Close(fd)
 		return nil, fmt.Errorf("subscribe to nftables: %w", err)
 	}
-	return &Watch{os.NewFile(uintptr(fd), "nftables")}, nil
+	return &Watch{os.NewFile(uintptr(fd), "nftables"), &d.conns}, nil
 }
 
-// Next returns after the next transaction, or with an error after Close. One
-// that was lost for want of room counts as one.
+// Next returns after the next transaction of another process, or with an error
+// after Close. One that was lost for want of room counts as one.
 func (w *Watch) Next() error {
-	_, err := w.socket.Read(make([]byte, 4096))
-	if errors.Is(err, unix.ENOBUFS) {
-		return nil
+	for word := make([]byte, 4096); ; {
+		n, err := w.socket.Read(word)
+		if errors.Is(err, unix.ENOBUFS) {
+			return nil
+		}
+		if err != nil || !ourOwn(word[:n], uint32(os.Getpid())) {
+			return err
+		}
 	}
-	return err
+}
+
+// ourOwn is whether a process's transactions are all that a word is about: at a
+// hundred changes a second looking at each is a burden. Of several messages in
+// one word the last counts for itself only.
+func ourOwn(word []byte, pid uint32) bool {
+	const header = unix.SizeofNlMsghdr + 4 // and struct nfgenmsg
+	if len(word) < header || int(binary.NativeEndian.Uint32(word)) != len(word) {
+		return false
+	}
+	attributes, err := netlink.UnmarshalAttributes(word[header:])
+	for _, a := range attributes {
+		if err == nil && a.Type == unix.NFTA_GEN_PROC_PID && len(a.Data) == 4 {
+			return binary.BigEndian.Uint32(a.Data) == pid
+		}
+	}
+	return false
 }
 
 // Close ends Next.
@@ -63,11 +89,15 @@ func (w *Watch) Close() error { return w.socket.Close() }
 // Closed is whether nothing is forwarded but by our rules: the sluice table
 // stands, with these in its chains. It reads little, so that it can be asked
 // often.
-func (w *Watch) Closed(rules map[dataplane.ChainID][]string) (bool, error) {
-	c, err := connect()
-	if err != nil {
-		return false, err
-	}
+func (w *Watch) Closed(rules map[dataplane.ChainID][]string) (closed bool, err error) {
+	err = w.conns.do(func(c *nftables.Conn) error {
+		closed, err = stand(c, rules)
+		return err
+	})
+	return closed, err
+}
+
+func stand(c *nftables.Conn, rules map[dataplane.ChainID][]string) (bool, error) {
 	l := newLayout()
 	if ok, err := l.chainsStand(c); !ok || err != nil {
 		return false, err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"time"
 
 	"github.com/sluice-nfv/sluice/appliance/dataplane"
@@ -19,13 +20,12 @@ const pace = 200
 
 // Announce sends gratuitous ARP (RFC 5227 section 3) for IPv4 addresses: a
 // request and a reply each, because some neighbours heed only the one. It goes
-// on after one that fails. One socket for all: closing one takes the kernel 20 ms.
-func Announce(ctx context.Context, addresses []dataplane.LinkAddress) error {
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+// on after one that fails.
+func (d *Door) Announce(ctx context.Context, addresses []dataplane.LinkAddress) error {
+	fd, err := d.packetSocket()
 	if err != nil {
-		return fmt.Errorf("open packet socket: %w", err)
+		return err
 	}
-	defer unix.Close(fd)
 	links := map[string]netlink.Link{}
 	var errs []error
 	for i, at := range addresses {
@@ -45,6 +45,17 @@ func Announce(ctx context.Context, addresses []dataplane.LinkAddress) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func (d *Door) packetSocket() (int, error) {
+	if d.packets == nil {
+		fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return 0, fmt.Errorf("open packet socket: %w", err)
+		}
+		d.packets = os.NewFile(uintptr(fd), "packet")
+	}
+	return int(d.packets.Fd()), nil
 }
 
 func announce(fd int, l netlink.Link, address netip.Addr) error {

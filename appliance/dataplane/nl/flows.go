@@ -1,44 +1,179 @@
 package nl
 
 import (
+	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/sluice-nfv/sluice/appliance/dataplane"
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
 )
 
-// selector ends the flows that it says yes to.
-type selector func(dataplane.Flow) bool
+// Of linux/netfilter/nfnetlink_conntrack.h: messages, attributes and, for
+// filters, which parts of a tuple count (net/netfilter/nf_conntrack_netlink.c).
+const (
+	connGet    = unix.NFNL_SUBSYS_CTNETLINK<<8 | 1 // IPCTNL_MSG_CT_GET
+	connDelete = unix.NFNL_SUBSYS_CTNETLINK<<8 | 2 // IPCTNL_MSG_CT_DELETE
 
-// MatchConntrackFlow implements netlink.CustomConntrackFilter.
-func (s selector) MatchConntrackFlow(f *netlink.ConntrackFlow) bool {
-	return s(dataplane.Flow{
-		Protocol:  f.Forward.Protocol,
-		From:      addrPort(f.Forward.SrcIP, f.Forward.SrcPort),
-		To:        addrPort(f.Forward.DstIP, f.Forward.DstPort),
-		ReplyFrom: addrPort(f.Reverse.SrcIP, f.Reverse.SrcPort),
-		ReplyTo:   addrPort(f.Reverse.DstIP, f.Reverse.DstPort),
-	})
+	tupleAsked, tupleAnswer = 1, 2 // CTA_TUPLE_ORIG, CTA_TUPLE_REPLY
+	filter                  = 25   // CTA_FILTER
+	filterAsked             = 1    // CTA_FILTER_ORIG_FLAGS
+	filterAnswer            = 2    // CTA_FILTER_REPLY_FLAGS
+	tupleIP, tupleProto     = 1, 2 // CTA_TUPLE_IP, CTA_TUPLE_PROTO
+	ipSource, ipTo          = 1, 2 // CTA_IP_V4_SRC, CTA_IP_V4_DST
+	protoNumber             = 1    // CTA_PROTO_NUM
+	portSource, portTo      = 2, 3 // CTA_PROTO_SRC_PORT, CTA_PROTO_DST_PORT
+	countsIPTo              = 1 << 1
+	countsProto             = 1 << 3
+	countsPortTo            = 1 << 5
+)
+
+// Connections is the door to tracked connections. Its methods may be called
+// beside each other.
+type Connections struct{ sockets sockets }
+
+// NewConnections opens nothing yet.
+func NewConnections() *Connections {
+	return &Connections{sockets: sockets{protocol: unix.NETLINK_NETFILTER}}
 }
 
-func addrPort(ip net.IP, port uint16) netip.AddrPort {
-	a, _ := netip.AddrFromSlice(ip.To4())
-	return netip.AddrPortFrom(a, port)
+func request(kind, flags int) *nl.NetlinkRequest {
+	req := nl.NewNetlinkRequest(kind, flags)
+	req.AddData(&nl.Nfgenmsg{NfgenFamily: unix.AF_INET, Version: nl.NFNETLINK_V0})
+	return req
 }
 
 // Sweep ends the tracked connections for which stale is true, in one pass over
 // the table, and returns their number.
-func Sweep(stale func(dataplane.Flow) bool) (int, error) {
+func (c *Connections) Sweep(ctx context.Context, stale func(dataplane.Flow) bool) (int, error) {
 	total := 0
 	for range attempts {
-		n, err := netlink.ConntrackDeleteFilters(netlink.ConntrackTable, netlink.FAMILY_V4, selector(stale))
-		total += int(n)
+		n, err := c.sweep(ctx, stale)
+		total += n
 		if !errors.Is(err, netlink.ErrDumpInterrupted) {
 			return total, err
 		}
 	}
 	return total, fmt.Errorf("connections change too fast to read them: %w", netlink.ErrDumpInterrupted)
+}
+
+func (c *Connections) sweep(ctx context.Context, stale func(dataplane.Flow) bool) (ended int, err error) {
+	var gone [][]byte
+	err = c.sockets.do(request(connGet, unix.NLM_F_DUMP), func(m []byte) {
+		if f, ok := flow(m); ok && ctx.Err() == nil && stale(f) {
+			gone = append(gone, slices.Clone(m[nl.SizeofNfgenmsg:]))
+		}
+	})
+	for _, connection := range gone {
+		req := request(connDelete, unix.NLM_F_ACK)
+		req.AddRawData(connection) // with its id: one that came in its place stays
+		switch err := c.sockets.do(req, nothing); {
+		case err == nil:
+			ended++
+		case !errors.Is(err, unix.ENOENT):
+			return ended, err
+		}
+	}
+	return ended, errors.Join(err, ctx.Err())
+}
+
+func nothing([]byte) {}
+
+// End ends all connections that were asked of the address (and port) of one of
+// ends, or answered to it. The kernel finds them itself, without a word about
+// the others. It fails with ErrUnsupported where it cannot, which is before
+// Linux 6.12.
+func (c *Connections) End(ends []dataplane.End) error {
+	for _, e := range ends {
+		if err := c.sockets.do(ending(e), nothing); errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) {
+			return fmt.Errorf("%w: %w", errors.ErrUnsupported, err)
+		} else if err != nil && !errors.Is(err, unix.ENOENT) {
+			return err
+		}
+	}
+	return nil
+}
+
+// ending is the request to delete by a part of the tuple. A kernel that knows no
+// such filters takes the tuple for a whole one, and refuses it as too short.
+func ending(e dataplane.End) *nl.NetlinkRequest {
+	kind, counts := tupleAsked, uint32(countsIPTo)
+	if e.Answer {
+		kind = tupleAnswer
+	}
+	tuple := nl.NewRtAttr(unix.NLA_F_NESTED|kind, nil)
+	tuple.AddRtAttr(unix.NLA_F_NESTED|tupleIP, nil).AddRtAttr(ipTo, e.Addr.AsSlice())
+	if e.Port != 0 {
+		counts |= countsProto | countsPortTo
+		proto := tuple.AddRtAttr(unix.NLA_F_NESTED|tupleProto, nil)
+		proto.AddRtAttr(protoNumber, []byte{e.Protocol})
+		proto.AddRtAttr(portTo, binary.BigEndian.AppendUint16(nil, e.Port))
+	}
+	which := nl.NewRtAttr(unix.NLA_F_NESTED|filter, nil)
+	asked, answer := counts, uint32(0)
+	if e.Answer {
+		asked, answer = 0, counts
+	}
+	which.AddRtAttr(filterAsked, nl.Uint32Attr(asked))
+	which.AddRtAttr(filterAnswer, nl.Uint32Attr(answer))
+	req := request(connDelete, unix.NLM_F_ACK)
+	req.AddData(tuple)
+	req.AddData(which)
+	return req
+}
+
+// flow reads a connection of IPv4.
+func flow(message []byte) (f dataplane.Flow, ok bool) {
+	if len(message) < nl.SizeofNfgenmsg {
+		return f, false
+	}
+	for kind, value := range attributes(message[nl.SizeofNfgenmsg:]) {
+		switch kind {
+		case tupleAsked:
+			f.Protocol, f.From, f.To = tuple(value)
+		case tupleAnswer:
+			_, f.ReplyFrom, f.ReplyTo = tuple(value)
+		}
+	}
+	return f, f.From.IsValid() && f.To.IsValid() && f.ReplyFrom.IsValid() && f.ReplyTo.IsValid()
+}
+
+func tuple(b []byte) (protocol uint8, from, to netip.AddrPort) {
+	var source, dest netip.Addr
+	var sourcePort, destPort uint16
+	for part, inner := range attributes(b) {
+		for kind, value := range attributes(inner) {
+			switch {
+			case part == tupleIP && kind == ipSource:
+				source, _ = netip.AddrFromSlice(value)
+			case part == tupleIP && kind == ipTo:
+				dest, _ = netip.AddrFromSlice(value)
+			case part == tupleProto && kind == protoNumber && len(value) == 1:
+				protocol = value[0]
+			case part == tupleProto && kind == portSource && len(value) == 2:
+				sourcePort = binary.BigEndian.Uint16(value)
+			case part == tupleProto && kind == portTo && len(value) == 2:
+				destPort = binary.BigEndian.Uint16(value)
+			}
+		}
+	}
+	return protocol, netip.AddrPortFrom(source, sourcePort), netip.AddrPortFrom(dest, destPort)
+}
+
+// attributes yields the netlink attributes of b, by type.
+func attributes(b []byte) func(yield func(kind int, value []byte) bool) {
+	return func(yield func(int, []byte) bool) {
+		for len(b) >= 4 { // struct nlattr: length, type
+			n := int(binary.NativeEndian.Uint16(b))
+			if n < 4 || n > len(b) || !yield(int(binary.NativeEndian.Uint16(b[2:])&nl.NLA_TYPE_MASK), b[4:n]) {
+				return
+			}
+			b = b[min((n+3)&^3, len(b)):]
+		}
+	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluice-nfv/sluice/appliance/dataplane"
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
@@ -36,17 +37,26 @@ func retry[T any](dump func() (T, error)) (T, error) {
 }
 
 // Door reads and changes links, addresses and routes. All of it is read anew
-// only after somebody changed something. It is not for concurrent use.
+// only after somebody else changed something, or we more than a single address.
+// It is not for concurrent use.
 type Door struct {
 	watch *watch
 	seen  dataplane.State // while the watch is quiet
 	index map[string]int  // of links, by name
-	// handle keeps its socket: one a change costs more than the change.
-	handle *netlink.Handle
+	// sources are the addresses that routes prefer: the kernel removes those
+	// routes with the address, without a word.
+	sources map[netip.Addr]bool
+	// reads counts how often all was read.
+	reads uint64
+	// routing and packets keep their sockets: one a change costs more than the
+	// change, and closing one of packets takes the kernel 20 ms.
+	routing *nl.SocketHandle
+	pid     uint32 // of routing, as others are told who changed something
+	packets *os.File
 }
 
 // Forget makes the next Observe read everything.
-func (d *Door) Forget() { *d = Door{} }
+func (d *Door) Forget() { d.seen = dataplane.State{} }
 
 // Observe fills in Links, Addresses, Routes and Rules, for reading only.
 func (d *Door) Observe(ctx context.Context, s *dataplane.State) error {
@@ -57,15 +67,17 @@ func (d *Door) Observe(ctx context.Context, s *dataplane.State) error {
 		}
 		d.watch = w // before reading: what changes meanwhile is read again the next time
 	}
-	quiet, err := d.watch.quiet()
+	quiet, err := d.watch.quiet(d.pid)
 	if err == nil && (!quiet || d.seen.Links == nil) {
 		err = d.read(ctx)
 	}
 	if err != nil {
 		d.Forget()
+		d.watch = nil
 		return err
 	}
 	s.Links, s.Addresses, s.Routes, s.Rules = d.seen.Links, d.seen.Addresses, d.seen.Routes, d.seen.Rules
+	s.Version += d.reads
 	return nil
 }
 
@@ -86,10 +98,12 @@ func (d *Door) read(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := errors.Join(observeAddresses(&s, names), observeRoutes(&s, names), observeRules(&s)); err != nil {
+	d.sources = map[netip.Addr]bool{}
+	if err := errors.Join(observeAddresses(&s, names), observeRoutes(&s, names, d.sources), observeRules(&s)); err != nil {
 		return err
 	}
 	d.seen, d.index = s, index
+	d.reads++
 	return nil
 }
 
@@ -109,7 +123,7 @@ func observeAddresses(s *dataplane.State, names map[int]string) error {
 	return nil
 }
 
-func observeRoutes(s *dataplane.State, names map[int]string) error {
+func observeRoutes(s *dataplane.State, names map[int]string, sources map[netip.Addr]bool) error {
 	// All tables come anyway; most routes are those of the router's own addresses.
 	filter := &netlink.Route{Table: unix.RT_TABLE_UNSPEC}
 	routes, err := retry(func() (routes []netlink.Route, err error) {
@@ -131,6 +145,9 @@ func observeRoutes(s *dataplane.State, names map[int]string) error {
 			at.Table = r.Table
 		}
 		at.Gateway, _ = netip.AddrFromSlice(r.Gw.To4())
+		if source, ok := netip.AddrFromSlice(r.Src.To4()); ok {
+			sources[source] = true
+		}
 		isSubnet := !at.Gateway.IsValid() && r.Scope == netlink.SCOPE_LINK
 		if r.Priority == 0 && r.Type == unix.RTN_UNICAST && (at.Gateway.IsValid() || isSubnet) {
 			s.Routes[at] = dataplane.RouteState{Ours: r.Protocol == Protocol}
@@ -163,56 +180,6 @@ func SetLink(name string, mtu int) error {
 		return fmt.Errorf("set %s up: %w", name, err)
 	}
 	return nil
-}
-
-// AddAddress adds an address of ours; one that is there is fine.
-func (d *Door) AddAddress(at dataplane.LinkAddress) error {
-	l, err := d.link(at.Link)
-	if err != nil {
-		return err
-	}
-	a := &netlink.Addr{IPNet: ipNet(at.Prefix), Protocol: Protocol}
-	if err := d.handle.AddrAdd(l, a); err != nil && !errors.Is(err, os.ErrExist) {
-		return err
-	}
-	return nil
-}
-
-// DelAddress removes an address; a missing one, or link, is fine.
-func (d *Door) DelAddress(at dataplane.LinkAddress) error {
-	l, err := d.link(at.Link)
-	if missing := (netlink.LinkNotFoundError{}); errors.As(err, &missing) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	err = d.handle.AddrDel(l, &netlink.Addr{IPNet: ipNet(at.Prefix)})
-	if err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) && !errors.Is(err, unix.ENODEV) {
-		return err
-	}
-	return nil
-}
-
-// link finds a link for the handle. Ten thousand addresses are not to ask for
-// theirs ten thousand times: while nobody changed anything that has one name,
-// the index that was read stands, and a link that went takes it along for good.
-func (d *Door) link(name string) (netlink.Link, error) {
-	if d.handle == nil {
-		h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
-		if err != nil {
-			return nil, fmt.Errorf("open netlink socket: %w", err)
-		}
-		d.handle = h
-	}
-	if i, ok := d.index[name]; ok {
-		return &netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Name: name, Index: i}}, nil
-	}
-	l, err := d.handle.LinkByName(name)
-	if err != nil {
-		return nil, fmt.Errorf("find link %s: %w", name, err)
-	}
-	return l, nil
 }
 
 // AddRoute makes a route of ours; source may be unset.

@@ -21,8 +21,8 @@ const (
 	statsDrop         = 10 // CTA_STATS_DROP
 )
 
-// Table reads the table of connections of the calling thread's namespace.
-func Table() (dataplane.Table, error) {
+// Table reads how full the table of connections is.
+func (c *Connections) Table() (dataplane.Table, error) {
 	var t dataplane.Table
 	err := errors.Join(number("nf_conntrack_count", &t.Entries), number("nf_conntrack_max", &t.Max))
 	if err != nil {
@@ -30,24 +30,22 @@ func Table() (dataplane.Table, error) {
 	}
 	req := nl.NewNetlinkRequest(unix.NFNL_SUBSYS_CTNETLINK<<8|getStatsCPU, unix.NLM_F_DUMP)
 	req.AddData(&nl.Nfgenmsg{NfgenFamily: unix.AF_UNSPEC, Version: nl.NFNETLINK_V0})
-	messages, err := req.Execute(unix.NETLINK_NETFILTER, 0)
-	if err != nil {
-		return t, fmt.Errorf("read statistics of connections: %w", err)
-	}
-	for _, m := range messages { // one a processor
-		attributes, err := nl.ParseRouteAttr(m[nl.SizeofNfgenmsg:])
-		if err != nil {
-			return t, fmt.Errorf("parse statistics of connections: %w", err)
+	err = c.sockets.do(req, func(m []byte) { // one a processor
+		if len(m) < nl.SizeofNfgenmsg {
+			return
 		}
-		for _, a := range attributes {
+		for kind, value := range attributes(m[nl.SizeofNfgenmsg:]) {
 			switch {
-			case len(a.Value) < 4:
-			case a.Attr.Type&nl.NLA_TYPE_MASK == statsInsertFailed:
-				t.NoPort += uint64(binary.BigEndian.Uint32(a.Value))
-			case a.Attr.Type&nl.NLA_TYPE_MASK == statsDrop:
-				t.NoRoom += uint64(binary.BigEndian.Uint32(a.Value))
+			case len(value) < 4:
+			case kind == statsInsertFailed:
+				t.NoPort += uint64(binary.BigEndian.Uint32(value))
+			case kind == statsDrop:
+				t.NoRoom += uint64(binary.BigEndian.Uint32(value))
 			}
 		}
+	})
+	if err != nil {
+		return t, fmt.Errorf("read statistics of connections: %w", err)
 	}
 	return t, nil
 }

@@ -1,6 +1,7 @@
 package nl
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -12,14 +13,17 @@ import (
 // network namespace where it was made, by anybody. The kernel queues the word
 // before the change's own call returns, and what goes without a word (routes,
 // with the link or address that they need) goes together with what has one.
-type watch struct{ file *os.File }
+type watch struct {
+	file  *os.File
+	words [4096]byte
+}
 
 func newWatch() (*watch, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, fmt.Errorf("open netlink socket: %w", err)
 	}
-	w := &watch{os.NewFile(uintptr(fd), "rtnetlink")} // closed with the last reference
+	w := &watch{file: os.NewFile(uintptr(fd), "rtnetlink")} // closed with the last reference
 	groups := uint32(unix.RTMGRP_LINK | unix.RTMGRP_IPV4_IFADDR | unix.RTMGRP_IPV4_ROUTE | 1<<(unix.RTNLGRP_IPV4_RULE-1))
 	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: groups}); err != nil {
 		return nil, errors.Join(fmt.Errorf("subscribe to links, addresses, routes and rules: %w", err), w.file.Close())
@@ -27,9 +31,10 @@ func newWatch() (*watch, error) {
 	return w, nil
 }
 
-// quiet is whether nothing has changed since it was asked the last time, or
-// since newWatch.
-func (w *watch) quiet() (bool, error) {
+// quiet is whether nobody but the socket named own has changed anything since
+// it was asked the last time, or since newWatch. Of what own does, only what
+// goes beyond a single address counts: a route to its subnet.
+func (w *watch) quiet(own uint32) (bool, error) {
 	conn, err := w.file.SyscallConn()
 	if err != nil {
 		return false, err
@@ -37,15 +42,16 @@ func (w *watch) quiet() (bool, error) {
 	quiet := true
 	var failed error
 	err = conn.Control(func(fd uintptr) {
-		var word [1]byte // what it says does not matter; the rest of it is dropped
 		for {
-			_, _, err := unix.Recvfrom(int(fd), word[:], unix.MSG_DONTWAIT)
+			n, _, err := unix.Recvfrom(int(fd), w.words[:], unix.MSG_DONTWAIT|unix.MSG_TRUNC)
 			switch {
 			case errors.Is(err, unix.EAGAIN):
 				return
 			case errors.Is(err, unix.EINTR):
-			case err == nil, errors.Is(err, unix.ENOBUFS): // more was said than was kept
+			case errors.Is(err, unix.ENOBUFS): // more was said than was kept
 				quiet = false
+			case err == nil:
+				quiet = quiet && n <= len(w.words) && harmless(w.words[:n], own)
 			default:
 				failed = fmt.Errorf("hear of changes: %w", err)
 				return
@@ -53,4 +59,30 @@ func (w *watch) quiet() (bool, error) {
 		}
 	})
 	return quiet, errors.Join(err, failed)
+}
+
+// harmless is whether all messages are about own's addresses, or the routes to
+// the router itself (table local) that the kernel makes of any.
+func harmless(words []byte, own uint32) bool {
+	for len(words) >= unix.SizeofNlMsghdr { // struct nlmsghdr: length, type, flags, sequence, pid
+		n := int(binary.NativeEndian.Uint32(words))
+		if n < unix.SizeofNlMsghdr || n > len(words) {
+			return false
+		}
+		body := words[unix.SizeofNlMsghdr:n]
+		switch binary.NativeEndian.Uint16(words[4:]) {
+		case unix.RTM_NEWADDR, unix.RTM_DELADDR:
+			if own == 0 || binary.NativeEndian.Uint32(words[12:]) != own {
+				return false
+			}
+		case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
+			if len(body) < unix.SizeofRtMsg || body[4] != unix.RT_TABLE_LOCAL { // struct rtmsg
+				return false
+			}
+		default:
+			return false
+		}
+		words = words[min((n+3)&^3, len(words)):]
+	}
+	return true
 }

@@ -34,14 +34,18 @@ func (s Service) Want(c agentv1.Content, links dataplane.Links) (dataplane.Want,
 			return dataplane.Want{}, dataplane.Fieldf(at+"/vip", "%s is another EIP's", e.VIP)
 		}
 		seen[e.VIP] = true
-		public, ok := links[e.Interface]
-		if _, guest := links[e.GuestInterface]; !ok || !guest {
-			continue
-		}
-		w.EIPs = append(w.EIPs, dataplane.EIP{VIP: e.VIP, Guest: e.GuestIP, Order: e.Order, Owner: s.Name()})
-		w.Addresses = append(w.Addresses, dataplane.Address{Link: public, Prefix: netip.PrefixFrom(e.VIP, 32), Owner: s.Name()})
+		s.add(&w, e, links)
 	}
 	return w, nil
+}
+
+func (s Service) add(w *dataplane.Want, e agentv1.EIP, links dataplane.Links) {
+	public, ok := links[e.Interface]
+	if _, guest := links[e.GuestInterface]; !ok || !guest {
+		return
+	}
+	w.EIPs = append(w.EIPs, dataplane.EIP{VIP: e.VIP, Guest: e.GuestIP, Order: e.Order, Owner: s.Name()})
+	w.Addresses = append(w.Addresses, dataplane.Address{Link: public, Prefix: netip.PrefixFrom(e.VIP, 32), Owner: s.Name()})
 }
 
 func validate(c agentv1.Content, at string, e agentv1.EIP) error {

@@ -31,23 +31,28 @@ func (s Service) Want(c agentv1.Content, links dataplane.Links) (dataplane.Want,
 		if err := validate(c, at, f); err != nil {
 			return dataplane.Want{}, err
 		}
-		public, ok := links[f.Interface]
-		if _, guest := links[f.GuestInterface]; !ok || !guest {
-			continue
-		}
-		w.Forwards = append(w.Forwards, dataplane.Forward{
-			VIP: f.VIP, Protocol: f.Protocol, First: f.VIPPortStart, Last: f.VIPPortEnd,
-			Guest: f.GuestIP, To: f.PrivatePortStart, Allowed: f.AllowedCIDR, Owner: s.Name(),
-		})
-		if !f.VIPIsRouter && !vips[f.VIP] {
-			vips[f.VIP] = true
-			w.Addresses = append(w.Addresses, dataplane.Address{Link: public, Prefix: netip.PrefixFrom(f.VIP, 32), Owner: s.Name()})
-		}
+		s.add(&w, f, links, vips)
 	}
 	if err := overlaps(c.PortForwardings); err != nil {
 		return dataplane.Want{}, err
 	}
 	return w, nil
+}
+
+// add has each address once; vips are those there are.
+func (s Service) add(w *dataplane.Want, f agentv1.PortForwarding, links dataplane.Links, vips map[netip.Addr]bool) {
+	public, ok := links[f.Interface]
+	if _, guest := links[f.GuestInterface]; !ok || !guest {
+		return
+	}
+	w.Forwards = append(w.Forwards, dataplane.Forward{
+		VIP: f.VIP, Protocol: f.Protocol, First: f.VIPPortStart, Last: f.VIPPortEnd,
+		Guest: f.GuestIP, To: f.PrivatePortStart, Allowed: f.AllowedCIDR, Owner: s.Name(),
+	})
+	if !f.VIPIsRouter && !vips[f.VIP] {
+		vips[f.VIP] = true
+		w.Addresses = append(w.Addresses, dataplane.Address{Link: public, Prefix: netip.PrefixFrom(f.VIP, 32), Owner: s.Name()})
+	}
 }
 
 func validate(c agentv1.Content, at string, f agentv1.PortForwarding) error {
