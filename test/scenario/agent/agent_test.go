@@ -97,7 +97,11 @@ func TestClosedUntilTheFirstSpec(t *testing.T) {
 			t.Errorf("service %s: %s", name, s.Error)
 		}
 	}
-	if len(status.Interfaces) != 3 || status.MemoryBytes == 0 || status.AgentVersion != "scenario" {
+	if len(status.Interfaces) != 0 || len(status.Leases) != 0 {
+		t.Errorf("the answer to a spec has lists: %+v", status)
+	}
+	status, err := link.Status(deadline(t), at)
+	if err != nil || len(status.Interfaces) != 3 || status.MemoryBytes == 0 || status.AgentVersion != "scenario" {
 		t.Errorf("status %+v", status)
 	}
 	w.guestIsServed()
