@@ -2,6 +2,7 @@ package dataplane_test
 
 import (
 	"errors"
+	"maps"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -14,15 +15,23 @@ import (
 
 // mapped draws mappings of few addresses and guests, so that they meet: EIPs and
 // forwards of one address, several EIPs of a guest, ports open and limited.
-func mapped(t *rapid.T) dataplane.Want {
+func mapped(t *rapid.T, ways bool) dataplane.Want {
 	w := kerneltest.WantAll()
+	if ways {
+		w.Nics = append(w.Nics, dataplane.Nic{Link: "p1", Public: true, MTU: 1500, NextHop: netip.MustParseAddr("192.88.99.1"), Owner: "interfaces"})
+		w.Addresses = append(w.Addresses, dataplane.Address{Link: "p1", Prefix: netip.MustParsePrefix("192.88.99.2/24"), Owner: "interfaces"})
+	}
 	w.EIPs, w.Forwards = nil, nil
 	w.Addresses = slices.DeleteFunc(w.Addresses, func(a dataplane.Address) bool { return a.Prefix.IsSingleIP() })
 	if rapid.IntRange(0, 9).Draw(t, "SNAT") == 0 {
 		w.SNAT = nil
 	}
 	carry := func(vip netip.Addr) {
-		w.Addresses = append(w.Addresses, dataplane.Address{Link: "p0", Prefix: netip.PrefixFrom(vip, 32), Owner: "eip"})
+		link := "p0"
+		if ways && vip.As4()[3]%2 == 1 {
+			link = "p1"
+		}
+		w.Addresses = append(w.Addresses, dataplane.Address{Link: link, Prefix: netip.PrefixFrom(vip, 32), Owner: "eip"})
 	}
 	vip := func(n byte) netip.Addr { return netip.AddrFrom4([4]byte{203, 0, 113, 50 + n}) }
 	guest := func() netip.Addr {
@@ -74,8 +83,10 @@ func edit(was, is dataplane.Want) (e dataplane.Edit) {
 			vips = append(vips, x.VIP)
 		}
 		for _, vip := range vips {
-			if vip != netip.MustParseAddr("203.0.113.2") {
-				side.Addresses = append(side.Addresses, dataplane.Address{Link: "p0", Prefix: netip.PrefixFrom(vip, 32), Owner: "eip"})
+			for _, a := range slices.Concat(was.Addresses, is.Addresses) {
+				if a.Prefix == netip.PrefixFrom(vip, 32) {
+					side.Addresses = append(side.Addresses, a)
+				}
 			}
 		}
 	}
@@ -109,17 +120,20 @@ func flows(w dataplane.Want) (all []dataplane.Flow) {
 // that applying all of what is wanted afterwards does.
 func TestAChangeIsTheWhole(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		f, g := kerneltest.NewFake(kerneltest.MACs), kerneltest.NewFake(kerneltest.MACs)
+		macs := maps.Clone(kerneltest.MACs)
+		macs["p1"] = "02:00:00:00:01:04"
+		f, g := kerneltest.NewFake(macs), kerneltest.NewFake(macs)
+		ways := rapid.Bool().Draw(t, "two ways out")
 		f.Blunt = rapid.Bool().Draw(t, "blunt")
 		changed, whole := dataplane.New(f, nil), dataplane.New(g, nil)
-		last := mapped(t)
+		last := mapped(t, ways)
 		for _, p := range []*dataplane.Plane{changed, whole} {
 			if _, err := p.Apply(t.Context(), merged(t, last)); err != nil {
 				t.Fatal(err)
 			}
 		}
 		for range rapid.IntRange(1, 4).Draw(t, "changes") {
-			next := mapped(t)
+			next := mapped(t, ways)
 			next.SNAT = last.SNAT
 			f.Flows = flows(merged(t, last))
 			g.Flows = slices.Clone(f.Flows)

@@ -17,6 +17,8 @@ type Plan struct {
 	eips map[netip.Addr][]EIP
 	// forwards is how many there are of an address.
 	forwards map[netip.Addr]int
+	// ways are the marks of links, where there are several that lead out.
+	ways map[string]uint32
 	// grants by public address.
 	grants map[netip.Addr][]Grant
 }
@@ -40,6 +42,12 @@ var ErrWhole = errors.New("the whole has to be applied")
 func Planned(w Want) Plan {
 	p := Plan{State: Render(w), sources: w.SNAT, eips: make(map[netip.Addr][]EIP, len(w.EIPs)),
 		forwards: map[netip.Addr]int{}, grants: map[netip.Addr][]Grant{}}
+	if ways := w.ways(); len(ways) > 0 {
+		p.ways = map[string]uint32{}
+		for _, x := range ways {
+			p.ways[x.Link] = x.mark()
+		}
+	}
 	for _, e := range w.EIPs {
 		p.eips[e.Guest] = append(p.eips[e.Guest], e)
 	}
@@ -75,8 +83,29 @@ func (p *Plan) Edit(e Edit) (mappings SetMappings, add, remove []LinkAddress, er
 	if p.maps() != mapped { // forwarding itself goes on or off
 		return mappings, nil, nil, fmt.Errorf("first or last mapping: %w", ErrWhole)
 	}
-	add, remove, err = p.editAddresses(e)
-	return mappings, add, remove, err
+	if add, remove, err = p.editAddresses(e); err != nil {
+		return mappings, nil, nil, err
+	}
+	p.editWays(&mappings)
+	return mappings, add, remove, nil
+}
+
+// editWays has guests leave by the nic that carries their public address.
+func (p *Plan) editWays(s *SetMappings) {
+	if len(p.ways) == 0 {
+		return
+	}
+	for _, guest := range touched(s.Del.Outbound, s.Add.Outbound) {
+		vip, has := p.Mappings.Outbound[guest]
+		mark, known := uint32(0), false
+		for link, of := range p.ways {
+			if _, carries := p.Addresses[LinkAddress{link, netip.PrefixFrom(vip, 32)}]; has && carries {
+				mark, known = of, true
+			}
+		}
+		became(guest, mark, known, p.Mappings.Ways, s.Del.Ways, s.Add.Ways)
+	}
+	change(p.Mappings.Ways, s.Del.Ways, s.Add.Ways)
 }
 
 func (p *Plan) editEIPs(e Edit, s *SetMappings) error {
