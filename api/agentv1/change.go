@@ -76,6 +76,18 @@ func (c Change) Len() int {
 	return n
 }
 
+// Len is the number of entries in the lists that may be long.
+func (c Content) Len() int {
+	n := len(c.EIPs) + len(c.PortForwardings)
+	for _, d := range c.DHCP {
+		n += len(d.Bindings)
+	}
+	for _, d := range c.DNS {
+		n += len(d.Records)
+	}
+	return n
+}
+
 // Difference is the change that makes next of c; ok is false where they differ
 // in more than a Change can say. It costs one comparison an entry. Both must
 // have their lists sorted (see Sort).

@@ -20,6 +20,18 @@ func (l *Link) PushSpec(ctx context.Context, t Target, spec agentv1.RouterSpec) 
 	return s, nil
 }
 
+// PushChange sends what has become another since the spec that the router has
+// accepted, and returns as PushSpec does. A router with another spec, or with an
+// agent that takes no changes, refuses it; NeedsWhole says so.
+func (l *Link) PushChange(ctx context.Context, t Target, change agentv1.SpecChange) (agentv1.RouterStatus, error) {
+	var s agentv1.RouterStatus
+	err := l.do(ctx, t, request{method: http.MethodPatch, path: agentv1.PathSpec, body: change, timeout: pushTimeout}, &s)
+	if err != nil {
+		return s, fmt.Errorf("push change %d to router %s at %s: %w", change.Generation, t.RouterUUID, t.Addr, err)
+	}
+	return s, nil
+}
+
 // Status reads how the router is now.
 func (l *Link) Status(ctx context.Context, t Target) (agentv1.RouterStatus, error) {
 	var s agentv1.RouterStatus

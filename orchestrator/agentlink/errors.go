@@ -44,6 +44,13 @@ func IsRefused(err error, codes ...string) bool {
 	return ok && (len(codes) == 0 || slices.Contains(codes, p.Code))
 }
 
+// NeedsWhole: a change was refused and the whole spec may be taken: the router
+// has accepted another one than was thought, or knows no changes. Of a change
+// that it finds invalid, it has to say so of the whole.
+func NeedsWhole(err error) bool {
+	return IsRefused(err, agentv1.CodeOtherBase, agentv1.CodeInvalidSpec, agentv1.CodeNotFound)
+}
+
 // IsNotEnrolled: somebody answers at the address, but without a certificate of
 // ours: the router was rebooted, or it is new. It needs a new config drive with
 // a new join token, unless the one it booted with is unused.

@@ -75,6 +75,16 @@ func (b *bounded) PushSpec(ctx context.Context, t agentlink.Target, spec agentv1
 	return b.Agents.PushSpec(ctx, t, spec)
 }
 
+// PushChange is one call at a router.
+func (b *bounded) PushChange(ctx context.Context, t agentlink.Target, change agentv1.SpecChange) (agentv1.RouterStatus, error) {
+	leave, err := b.enter(ctx, t.RouterUUID)
+	if err != nil {
+		return agentv1.RouterStatus{}, err
+	}
+	defer leave()
+	return b.Agents.PushChange(ctx, t, change)
+}
+
 // Status is one call at a router.
 func (b *bounded) Status(ctx context.Context, t agentlink.Target) (agentv1.RouterStatus, error) {
 	leave, err := b.enter(ctx, t.RouterUUID)

@@ -43,6 +43,11 @@ func (b *busy) PushSpec(_ context.Context, t agentlink.Target, _ agentv1.RouterS
 	return agentv1.RouterStatus{}, nil
 }
 
+func (b *busy) PushChange(_ context.Context, t agentlink.Target, _ agentv1.SpecChange) (agentv1.RouterStatus, error) {
+	b.call(t.RouterUUID)
+	return agentv1.RouterStatus{}, nil
+}
+
 func (b *busy) Command(_ context.Context, t agentlink.Target, _, _ string, _, _ any) error {
 	b.call(t.RouterUUID)
 	return nil

@@ -28,6 +28,8 @@ type Agents interface {
 	// Enrol gives the agent a certificate; one that has ours already is fine.
 	Enrol(ctx context.Context, t agentlink.Target) error
 	PushSpec(ctx context.Context, t agentlink.Target, spec agentv1.RouterSpec) (agentv1.RouterStatus, error)
+	// PushChange sends a change of the spec that the agent has accepted.
+	PushChange(ctx context.Context, t agentlink.Target, change agentv1.SpecChange) (agentv1.RouterStatus, error)
 	Status(ctx context.Context, t agentlink.Target) (agentv1.RouterStatus, error)
 	// Command runs one of agentv1's; an empty key: each time anew.
 	Command(ctx context.Context, t agentlink.Target, name, key string, args, result any) error

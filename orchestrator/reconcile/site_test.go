@@ -182,6 +182,17 @@ func (f *flaky) PushSpec(ctx context.Context, t agentlink.Target, s agentv1.Rout
 	return f.Link.PushSpec(ctx, t, s)
 }
 
+func (f *flaky) PushChange(ctx context.Context, t agentlink.Target, c agentv1.SpecChange) (agentv1.RouterStatus, error) {
+	if err := f.enter("PushSpec"); err != nil {
+		return agentv1.RouterStatus{}, err
+	}
+	if f.hang.Load() {
+		<-ctx.Done()
+		return agentv1.RouterStatus{}, ctx.Err()
+	}
+	return f.Link.PushChange(ctx, t, c)
+}
+
 // bridges are the L2 networks of the one machine that all hosts are on.
 type bridges struct {
 	mu       sync.Mutex

@@ -25,7 +25,7 @@ func (c *call) apply(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	status, err := c.Agents.PushSpec(ctx, agentlink.Target{RouterUUID: c.uuid, Addr: addr}, spec)
+	status, err := c.push(ctx, agentlink.Target{RouterUUID: c.uuid, Addr: addr}, spec)
 	if err != nil {
 		return fmt.Errorf("push generation %d to its agent at %s: %w", spec.Generation, addr, err)
 	}
@@ -41,6 +41,37 @@ func (c *call) apply(ctx context.Context) error {
 	})
 }
 
+// push sends what has become another since the router was told last, or all of
+// the spec where that is not known, or the agent knows it differently.
+func (c *call) push(ctx context.Context, to agentlink.Target, spec agentv1.RouterSpec) (status agentv1.RouterStatus, err error) {
+	last := c.accepted
+	c.accepted = nil // until it has said so
+	change, ok := changeOf(last, spec)
+	if ok {
+		status, err = c.Agents.PushChange(ctx, to, change)
+	}
+	if !ok || agentlink.NeedsWhole(err) {
+		status, err = c.Agents.PushSpec(ctx, to, spec)
+	}
+	if err == nil && status.AcceptedHash == spec.Hash {
+		c.accepted = &spec
+	}
+	return status, err
+}
+
+// changeOf is what differs, where that is said and less than the whole.
+func changeOf(last *agentv1.RouterSpec, spec agentv1.RouterSpec) (agentv1.SpecChange, bool) {
+	if last == nil {
+		return agentv1.SpecChange{}, false
+	}
+	difference, ok := last.Content.Difference(spec.Content)
+	if !ok || difference.Len() > spec.Content.Len() {
+		return agentv1.SpecChange{}, false
+	}
+	return agentv1.SpecChange{Version: spec.Version, RouterUUID: spec.RouterUUID, Generation: spec.Generation, Fence: spec.Fence,
+		BaseHash: last.Hash, Hash: spec.Hash, Change: difference}, true
+}
+
 // decide stores a new generation if the content is a new one.
 func (c *call) decide(ctx context.Context) (agentv1.RouterSpec, error) {
 	var spec agentv1.RouterSpec
@@ -49,11 +80,10 @@ func (c *call) decide(ctx context.Context) (agentv1.RouterSpec, error) {
 		if row == nil {
 			return v1.NotFound("virtual-router", c.uuid)
 		}
-		content, err := plan.Content(tx.View, row, c.Services)
+		content, hash, err := c.wants.content(tx.View, row)
 		if err != nil {
 			return err
 		}
-		hash := content.Hash()
 		if hash != row.DesiredHash {
 			row = model.Copy(row)
 			row.DesiredHash, row.DesiredGeneration = hash, row.DesiredGeneration+1

@@ -3,9 +3,11 @@ package reconcile
 import (
 	"context"
 	"log/slog"
+	"reflect"
 	"sync"
 	"time"
 
+	"github.com/sluice-nfv/sluice/api/agentv1"
 	v1 "github.com/sluice-nfv/sluice/api/v1"
 	"github.com/sluice-nfv/sluice/orchestrator/model"
 	"github.com/sluice-nfv/sluice/orchestrator/plan"
@@ -33,6 +35,7 @@ type wants struct {
 
 // want is what was computed from the view of a revision.
 type want struct {
+	content  agentv1.Content
 	hash     string
 	revision int64
 	since    time.Time
@@ -49,9 +52,13 @@ func newWants(services []plan.Service, log *slog.Logger) *wants {
 // everyone: all.
 func (w *wants) advance(step store.Step) (routers []string, everyone bool) {
 	everyone = step.Gap
+	var touched []string
 	for _, c := range step.Changes {
 		some, all := plan.Concerned(step.View, c.Before, c.After)
 		routers, everyone = append(routers, some...), everyone || all
+		if !ownNotes(c.Before, c.After) {
+			touched = append(touched, some...)
+		}
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -59,7 +66,7 @@ func (w *wants) advance(step store.Step) (routers []string, everyone bool) {
 	if everyone {
 		w.all = w.upTo
 	}
-	for _, uuid := range routers {
+	for _, uuid := range touched {
 		w.touched[uuid] = w.upTo
 	}
 	close(w.moved)
@@ -84,17 +91,38 @@ func (w *wants) caughtUp(ctx context.Context, revision int64) error {
 	}
 }
 
+// ownNotes is whether all that became another is what we note about a router.
+func ownNotes(before, after v1.Resource) bool {
+	was, ok := before.(*v1.VirtualRouter)
+	is, also := after.(*v1.VirtualRouter)
+	return ok && also && was != nil && is != nil && reflect.DeepEqual(unnoted(was), unnoted(is))
+}
+
+func unnoted(r *v1.VirtualRouter) v1.VirtualRouter {
+	c := *r
+	c.State, c.Status, c.Conditions, c.BootID, c.AgentVersion = "", "", nil, "", ""
+	c.DesiredGeneration, c.DesiredHash, c.AppliedGeneration, c.AppliedHash = 0, "", 0, ""
+	c.Revision, c.LastOpDate = 0, time.Time{}
+	return c
+}
+
 // hash is that of the content which a view wants of the router with that row.
 func (w *wants) hash(v *model.View, row *v1.VirtualRouter) (string, error) {
+	_, hash, err := w.content(v, row)
+	return hash, err
+}
+
+// content is that content itself, for reading only, with its hash.
+func (w *wants) content(v *model.View, row *v1.VirtualRouter) (agentv1.Content, string, error) {
 	have, fresh := w.recall(v, row.UUID)
 	if fresh && time.Since(have.since) < trustFor {
-		return have.hash, nil
+		return have.content, have.hash, nil
 	}
 	content, err := plan.Content(v, row, w.services)
 	if err != nil {
-		return "", err
+		return agentv1.Content{}, "", err
 	}
-	now := want{hash: content.Hash(), revision: v.Revision, since: time.Now()}
+	now := want{content: content, hash: content.Hash(), revision: v.Revision, since: time.Now()}
 	if fresh && now.hash != have.hash { // a defect of plan.Concerned
 		w.log.Error("a change of what a router has to do was overlooked", "router", row.UUID, "revision", v.Revision)
 	}
@@ -103,7 +131,7 @@ func (w *wants) hash(v *model.View, row *v1.VirtualRouter) (string, error) {
 	if now.revision >= w.known[row.UUID].revision {
 		w.known[row.UUID] = now
 	}
-	return now.hash, nil
+	return content, now.hash, nil
 }
 
 // recall is what is known, and whether that holds for the view.

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sluice-nfv/sluice/api/agentv1"
 	v1 "github.com/sluice-nfv/sluice/api/v1"
 	"github.com/sluice-nfv/sluice/orchestrator/model"
 	"github.com/sluice-nfv/sluice/orchestrator/plan"
@@ -37,9 +38,10 @@ type worker struct {
 	retry    time.Duration // the pause after a failure; zero: none to make
 	hopeless string        // what was wanted when it failed
 	builds   spacing
-	answers  chan model.Heard // of the wire, about the router's new addresses
-	lost     bool             // what is built takes the place of a router that was lost
-	judged   chan struct{}    // closed when the row can be believed: see believe
+	accepted *agentv1.RouterSpec // by its agent, as far as it told; nil: unknown
+	answers  chan model.Heard    // of the wire, about the router's new addresses
+	lost     bool                // what is built takes the place of a router that was lost
+	judged   chan struct{}       // closed when the row can be believed: see believe
 	once     sync.Once
 }
 

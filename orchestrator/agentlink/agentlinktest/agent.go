@@ -36,6 +36,7 @@ type Agent struct {
 	applied  agentv1.RouterSpec
 	fence    int64
 	pushes   int
+	patches  int
 	faults   map[string]string
 	leases   []agentv1.LeaseStatus
 	onReboot func()
@@ -159,6 +160,13 @@ func (a *Agent) Pushes() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.pushes
+}
+
+// Patches counts those that came in as changes.
+func (a *Agent) Patches() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.patches
 }
 
 // String is the agent's state in a line.

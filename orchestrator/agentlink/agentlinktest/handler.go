@@ -33,6 +33,7 @@ func (a *Agent) handler() http.Handler {
 		"PUT " + agentv1.PathIdentity:             a.putIdentity,
 		"GET " + agentv1.PathSpec:                 a.enrolledOnly(a.getSpec),
 		"PUT " + agentv1.PathSpec:                 a.enrolledOnly(a.putSpec),
+		"PATCH " + agentv1.PathSpec:               a.enrolledOnly(a.patchSpec),
 		"GET " + agentv1.PathStatus:               a.enrolledOnly(a.getStatus),
 		"POST " + agentv1.PathCommands + "{name}": a.enrolledOnly(a.command),
 	} {
@@ -118,19 +119,53 @@ func (a *Agent) getStatus(*http.Request) (any, *refusal) { return a.status(), ni
 
 func (a *Agent) putSpec(r *http.Request) (any, *refusal) {
 	a.pushes++
+	var s agentv1.RouterSpec
+	if no := read(r, &s); no != nil {
+		return nil, no
+	}
+	return a.take(s, s.Content.Hash())
+}
+
+func (a *Agent) patchSpec(r *http.Request) (any, *refusal) {
+	a.pushes++
+	a.patches++
+	var c agentv1.SpecChange
+	if no := read(r, &c); no != nil {
+		return nil, no
+	}
+	s := agentv1.RouterSpec{Version: c.Version, RouterUUID: c.RouterUUID, Generation: c.Generation, Hash: c.Hash, Fence: c.Fence}
+	if c.BaseHash != a.accepted.Hash {
+		if no := a.judge(s, c.Hash); no != nil || c.Generation == a.accepted.Generation {
+			return a.status(), no
+		}
+		return nil, &refusal{http.StatusConflict, agentv1.CodeOtherBase}
+	}
+	next, err := a.accepted.Content.Changed(c.Change)
+	if err != nil {
+		return nil, &refusal{http.StatusUnprocessableEntity, agentv1.CodeInvalidSpec}
+	}
+	s.Content = next
+	return a.take(s, next.Hash())
+}
+
+// read parses a body, of gzip where it says so.
+func read(r *http.Request, into any) *refusal {
 	var body io.Reader = r.Body
 	if r.Header.Get("Content-Encoding") == "gzip" {
 		z, err := gzip.NewReader(r.Body)
 		if err != nil {
-			return nil, &refusal{http.StatusBadRequest, agentv1.CodeInvalidRequest}
+			return &refusal{http.StatusBadRequest, agentv1.CodeInvalidRequest}
 		}
 		body = z
 	}
-	var s agentv1.RouterSpec
-	if json.NewDecoder(body).Decode(&s) != nil {
-		return nil, &refusal{http.StatusUnprocessableEntity, agentv1.CodeInvalidSpec}
+	if json.NewDecoder(body).Decode(into) != nil {
+		return &refusal{http.StatusUnprocessableEntity, agentv1.CodeInvalidSpec}
 	}
-	if no := a.judge(s); no != nil {
+	return nil
+}
+
+func (a *Agent) take(s agentv1.RouterSpec, hash string) (any, *refusal) {
+	if no := a.judge(s, hash); no != nil {
 		return nil, no
 	}
 	a.accepted = s
@@ -139,7 +174,7 @@ func (a *Agent) putSpec(r *http.Request) (any, *refusal) {
 }
 
 // judge has the agent's rules, in the agent's order.
-func (a *Agent) judge(s agentv1.RouterSpec) *refusal {
+func (a *Agent) judge(s agentv1.RouterSpec, hash string) *refusal {
 	switch {
 	case s.Version > agentv1.SpecVersion:
 		return &refusal{http.StatusUnprocessableEntity, agentv1.CodeUnsupportedVersion}
@@ -147,7 +182,7 @@ func (a *Agent) judge(s agentv1.RouterSpec) *refusal {
 		return &refusal{http.StatusUnprocessableEntity, agentv1.CodeInvalidSpec}
 	case s.RouterUUID != a.boot.RouterUUID:
 		return &refusal{http.StatusConflict, agentv1.CodeWrongRouter}
-	case s.Hash != s.Content.Hash():
+	case s.Hash != hash:
 		return &refusal{http.StatusUnprocessableEntity, agentv1.CodeInvalidSpec}
 	case s.Fence < a.fence:
 		return &refusal{http.StatusConflict, agentv1.CodeLowerFence}

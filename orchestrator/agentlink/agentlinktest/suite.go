@@ -32,6 +32,7 @@ func Suite(t *testing.T, a pki.Authority, boot func(t *testing.T) Machine) {
 	t.Run("Foreigners", func(t *testing.T) { testForeigners(t, a, boot(t)) })
 	t.Run("InBetween", func(t *testing.T) { testInBetween(t, a, boot(t)) })
 	t.Run("Refusals", func(t *testing.T) { testRefusals(t, a, boot(t)) })
+	t.Run("Changes", func(t *testing.T) { testChanges(t, a, boot(t)) })
 	t.Run("Restart", func(t *testing.T) { testRestart(t, a, boot(t)) })
 	t.Run("Renewal", func(t *testing.T) { testRenewal(t, a, boot(t)) })
 }
