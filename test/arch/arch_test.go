@@ -73,6 +73,7 @@ var doors = map[string][]string{
 	"github.com/digitalocean/go-libvirt": {"orchestrator/hypervisor/libvirt"},
 	"libvirt.org/go/libvirtxml":          {"orchestrator/hypervisor/libvirt"},
 	"github.com/coreos/go-iptables":      {"appliance/dataplane/netfilter"},
+	"sigs.k8s.io/knftables":              {"test/bench"},
 	"github.com/google/nftables":         {"appliance/dataplane/netfilter"},
 	"github.com/vishvananda/netlink":     {"appliance/dataplane/nl", "orchestrator/hostnet"},
 	"github.com/gin-gonic/gin":           {"orchestrator/httpapi"},

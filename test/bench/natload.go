@@ -104,13 +104,26 @@ func (b *bench) forwarded(ctx context.Context, name, unit string, rounds int, me
 	if err := s.forwarding(ctx, b); err != nil {
 		return nil, err
 	}
-	rate, err := taken(rounds, plainRouters, func(i int) (float64, error) { return measure(s, i+1) })
+	all, err := turns(rounds, plainRouters, func(i int) (float64, error) { return measure(s, i+1) })
 	if err != nil {
 		return nil, err
 	}
-	remark("%s: ours has %d + %d mappings; plain forwarding without connection tracking: %s%s, ours/plain %.3f, load=%s",
-		name, many, many, figure(rate[2]), unit, rate[0]/rate[2], load())
-	return []result{atLeast(name, unit, rate[0], "minimal", rate[1], goalForward)}, nil
+	ours, minimal, plain := median(all[0]), median(all[1]), median(all[2])
+	remark("%s: ours has %d + %d mappings; plain forwarding without connection tracking: %s%s, ours/plain %.3f; ratios are of turns, in the middle, load=%s",
+		name, many, many, figure(plain), unit, ratio(all[0], all[2]), load())
+	r := atLeast(name, unit, ours, "minimal", minimal, goalForward)
+	r.ratio = ratio(all[0], all[1])
+	return []result{r}, nil
+}
+
+// ratio is the median of those of each turn: what else the machine does weighs
+// on both of a turn, but not on all turns alike.
+func ratio(a, b []float64) float64 {
+	each := make([]float64, len(a))
+	for i := range a {
+		each[i] = a[i] / b[i]
+	}
+	return median(each)
 }
 
 // minimal is source NAT and a stateful filter, a rule each.
@@ -133,7 +146,13 @@ func (s *rack) forwarding(ctx context.Context, b *bench) error {
 			return err
 		}
 		if name == "ours" {
-			if err := s.ours(ctx, b, name, mapped(k, many, many)); err != nil {
+			// With a management nic, as routers have: it has a rule, too.
+			if _, err := s.In(ctx, name, "ip", "link", "add", "mgmt", "address", managementMAC(k), "type", "veth", "peer", "name", "mgmt-far"); err != nil {
+				return err
+			}
+			c := mapped(k, many, many)
+			c.Interfaces = append(m0(k), c.Interfaces...)
+			if err := s.ours(ctx, b, name, c); err != nil {
 				return err
 			}
 			continue

@@ -94,6 +94,19 @@ func (b *bench) rates(ctx context.Context, name string, all []rated) (rows []res
 
 // taken is the median figure of each of several, which take turns.
 func taken(rounds int, names []string, measure func(i int) (float64, error)) ([]float64, error) {
+	all, err := turns(rounds, names, measure)
+	if err != nil {
+		return nil, err
+	}
+	medians := make([]float64, len(all))
+	for i := range all {
+		medians[i] = median(all[i])
+	}
+	return medians, nil
+}
+
+// turns is the figures of each of several.
+func turns(rounds int, names []string, measure func(i int) (float64, error)) ([][]float64, error) {
 	all := make([][]float64, len(names))
 	for range rounds {
 		for i, name := range names {
@@ -104,12 +117,10 @@ func taken(rounds int, names []string, measure func(i int) (float64, error)) ([]
 			all[i] = append(all[i], f)
 		}
 	}
-	medians := make([]float64, len(names))
 	for i, name := range names {
-		medians[i] = median(all[i])
-		progress("%s: %.0f", name, medians[i])
+		progress("%s: %.0f", name, median(all[i]))
 	}
-	return medians, nil
+	return all, nil
 }
 
 // prepare makes a router as it has to be.
