@@ -18,15 +18,7 @@ import (
 
 // TestL2Networks runs the suites of L2 networks with VLANs.
 func TestL2Networks(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("needs root: apt's package cache")
-	}
-	for _, tool := range []string{"qemu-system-x86_64", "depmod", "busybox"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Skip("needs ", tool, ": make setup installs it")
-		}
-	}
-	console := inGuest(t, "github.com/sluice-nfv/sluice/orchestrator/hostnet/novlan", "github.com/sluice-nfv/sluice/orchestrator/hostnet/vlan")
+	console := inGuest(t, "veth bridge 8021q", "github.com/sluice-nfv/sluice/orchestrator/hostnet/novlan", "github.com/sluice-nfv/sluice/orchestrator/hostnet/vlan")
 	for test, times := range map[string]int{
 		"TestType/the_host_keeps_its_address_and_its_routes": 2, "TestType/what_was_damaged_is_seen_and_mended": 2,
 		"TestFramesStayApart": 1, "TestInterfaceReplaced": 1,
@@ -40,9 +32,26 @@ func TestL2Networks(t *testing.T) {
 	}
 }
 
-// inGuest runs packages' tests in a guest and returns what they printed.
-func inGuest(t *testing.T, packages ...string) string {
+// TestPacketFilter has Debian's kernel take the router's table.
+func TestPacketFilter(t *testing.T) {
+	console := inGuest(t, "nf_tables nft_ct nft_nat nft_chain_nat nft_limit nft_fib_ipv4", "github.com/sluice-nfv/sluice/appliance/dataplane/netfilter")
+	if !strings.Contains(console, "--- PASS: TestTheKernelTakesTheTable ") || !strings.Contains(console, imagebuild.PayloadDone+"0\n") {
+		t.Error("something failed or was skipped in the guest")
+	}
+}
+
+// inGuest runs packages' tests in a guest with modules and returns what they
+// printed.
+func inGuest(t *testing.T, modules string, packages ...string) string {
 	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("needs root: apt's package cache")
+	}
+	for _, tool := range []string{"qemu-system-x86_64", "depmod", "busybox"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skip("needs ", tool, ": make setup installs it")
+		}
+	}
 	dir := t.TempDir()
 	var programs []string
 	for _, pkg := range packages {
@@ -60,7 +69,7 @@ func inGuest(t *testing.T, packages ...string) string {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	kernel, initrd, err := imagebuild.Payload{
-		Modules:  strings.Fields("veth bridge 8021q"),
+		Modules:  strings.Fields(modules),
 		Programs: programs, Args: []string{"-test.v", "-test.timeout=2m"}, Env: []string{"SLUICE_VLANS=1"},
 		Busybox: "/bin/busybox", Cache: cache,
 	}.Build(ctx, dir)
