@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/sluice-nfv/sluice/orchestrator/agentlink"
+	"github.com/sluice-nfv/sluice/orchestrator/audit"
 	"github.com/sluice-nfv/sluice/orchestrator/hostnet"
 	"github.com/sluice-nfv/sluice/orchestrator/hostnet/novlan"
 	"github.com/sluice-nfv/sluice/orchestrator/hostnet/vlan"
@@ -57,7 +58,7 @@ func catalog() model.Catalog {
 
 // Config is what an administrator can choose.
 type Config struct {
-	// DataDir holds the embedded etcd, the admin token and the CA.
+	// DataDir holds the embedded etcd, the audit log, the admin token and the CA.
 	DataDir string
 	// Etcd are endpoints of an existing cluster; empty: embedded.
 	Etcd []string
@@ -100,19 +101,34 @@ func Run(ctx context.Context, c Config) error {
 	}
 	link := agentlink.New(authority)
 	defer link.Close()
+	log, err := openAudit(c)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := log.Close(); err != nil {
+			c.Log.Error("close audit log", "err", err)
+		}
+	}()
 	r := reconcile.New(reconcile.Config{
 		Store: s, Agents: link, L2s: l2Types, Services: services, Open: opener(c),
 		OrchestratorCA: authority.OrchestratorTrust(), Log: c.Log, BootTimeout: c.BootTimeout,
 	})
 	r.Start()
 	defer r.Close()
-	api := httpapi.New(httpapi.Config{Store: s, Effects: r, Services: routes, Planners: services, Version: c.Version, Rate: rate(c), Log: c.Log})
+	api := httpapi.New(httpapi.Config{Store: s, Effects: r, Services: routes, Planners: services, Audit: log, Version: c.Version, Rate: rate(c), Log: c.Log})
 	where, err := listen(c, authority)
 	if err != nil {
 		return err
 	}
 	c.Log.Info("serving", "socket", c.Socket, "listen", c.Listen, "data", c.DataDir)
 	return api.Serve(ctx, where)
+}
+
+// openAudit goes on with this server's chain of audit records.
+func openAudit(c Config) (*audit.Log, error) {
+	host, _ := os.Hostname() // without one, chains have a name all the same
+	return audit.Open(audit.Config{Dir: filepath.Join(c.DataDir, "audit"), Host: host, Log: c.Log})
 }
 
 func rate(c Config) httpapi.Rate {

@@ -52,10 +52,13 @@ func brief(v any) any {
 	return c
 }
 
+// moments are the fields with a time whose names do not say so.
+var moments = []string{"time", "expires", "lastUsed", "since"}
+
 // short is a cell, with times to the second.
 func short(key string, v any) string {
 	text, ok := v.(string)
-	if !ok || !strings.HasSuffix(key, "Date") {
+	if !ok || !strings.HasSuffix(key, "Date") && !slices.Contains(moments, leaf(key)) {
 		return cell(v)
 	}
 	t, err := time.Parse(time.RFC3339, text)

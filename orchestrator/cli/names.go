@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -32,8 +33,20 @@ func head(column string) string {
 	if references[leaf(column)] != "" {
 		column = strings.TrimSuffix(strings.TrimSuffix(column, "s"), "Uuid")
 	}
-	return strings.ToUpper(strings.ReplaceAll(column, "/", "."))
+	of, last, nested := strings.Cut(column, "/")
+	switch {
+	case !nested:
+		last = of
+	case last == "name":
+		last = of
+	case last == "id":
+		last = of + "Id"
+	}
+	return strings.ToUpper(dashed.ReplaceAllString(last, "$1-$2"))
 }
+
+// dashed is where the words of a field's name meet.
+var dashed = regexp.MustCompile(`([a-z0-9])([A-Z])`)
 
 // named are copies of items in which the columns' references are names.
 func (s *session) named(columns []string, items []object) []object {

@@ -149,7 +149,7 @@ func table(to io.Writer, columns []string, items []object) error {
 	for _, o := range items {
 		cells := make([]string, len(columns))
 		for i, c := range columns {
-			cells[i] = cell(at(o, c))
+			cells[i] = short(c, at(o, c))
 		}
 		rows = append(rows, cells)
 	}

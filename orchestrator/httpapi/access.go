@@ -32,6 +32,8 @@ const (
 	cloudRead   = cloudWrite | readers
 	tenantWrite = cloudWrite | tenants
 	tenantRead  = cloudRead | tenants | tenantReaders
+	// An operator does not read what is kept of him.
+	auditRead = admins | readers | tenants | tenantReaders
 )
 
 // reach is what a call does with the object in its path, or with those that it
@@ -69,6 +71,10 @@ var access = map[string]struct {
 	"POST /v1/tokens":            {admins | tenants, none},
 	"DELETE /v1/tokens/{uuid}":   {admins | tenants, owns},
 	"GET /v1/events":             {tenantRead, sees},
+	"GET /v1/audit":              {auditRead, sees},
+	"GET /v1/audit/{uuid}":       {auditRead, sees},
+	"GET /v1/audit-head":         {admins | readers, none},
+	"GET /v1/audit-verification": {admins | readers, none},
 
 	"GET /v1/zones":                 {cloudRead, none},
 	"GET /v1/zones/{uuid}":          {cloudRead, none},

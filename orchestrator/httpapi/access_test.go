@@ -100,6 +100,7 @@ func (s *site) settle(m *manor, name string, n int) estate {
 	}
 	e["eips"] = s.create("/v1/eips", object{"name": name, "vipUuid": e["of eip"]})
 	e["port-forwarding-rules"] = s.create("/v1/port-forwarding-rules", object{"name": name, "vipUuid": e["of rule"], "vipPortStart": 80, "protocolType": "TCP"})
+	e["audit"] = s.ok("GET", "/v1/audit?limit=1", nil).items()[0]["uuid"].(string)
 	e["network-service-providers"] = s.ok("GET", "/v1/network-service-providers", nil).items()[0]["uuid"].(string)
 	return e
 }
@@ -304,7 +305,7 @@ func (m *manor) judge(name, who, target string, allowed bool, reach string, got 
 	case target == "own", target == "shared" && reach == "sees":
 		m.expect(name, got.status < 300 || slices.Contains([]int{409, 422}, got.status))
 	}
-	if strings.HasPrefix(who, "red") {
+	if strings.HasPrefix(who, "red") && !strings.HasPrefix(name, "GET /v1/audit ") { // which has his own words about others: see TestAuditOfAccounts
 		m.expect(name+"; it tells of others", !strings.Contains(got.raw, "secret-blue"))
 		for key, uuid := range m.estate["blue"] {
 			if m.estate["red"][key] != uuid && target != "foreign" && key != "net" {

@@ -38,7 +38,7 @@ func (a *API) quotas() {
 	}
 	Handle(a, operation("list-quota", http.MethodGet, "/v1/quotas", "List what accounts may own, and what they do"),
 		func(ctx context.Context, in *query) (*Items[v1.Quota], error) {
-			return quotasOf(a.view(ctx), in.AccountUUID), nil
+			return a.quotasOf(ctx, a.view(ctx), in.AccountUUID)
 		})
 	type set struct {
 		DryRun
@@ -53,17 +53,24 @@ func (a *API) quotas() {
 			if err != nil {
 				return nil, err
 			}
-			return quotasOf(view, in.Body.AccountUUID), nil
+			return a.quotasOf(ctx, view, in.Body.AccountUUID)
 		})
 }
 
 // quotasOf are the quotas of one account, or of all.
-func quotasOf(v *model.View, account string) *Items[v1.Quota] {
+func (a *API) quotasOf(ctx context.Context, v *model.View, account string) (*Items[v1.Quota], error) {
+	tokens, err := a.tokens.ofAccounts(ctx, v)
+	if err != nil {
+		return nil, v1.Unavailable("store-unavailable", "tokens cannot be counted; retry").Because(err)
+	}
 	all := []*v1.Quota{}
 	for r := range v.Seen(model.Accounts, "") {
-		if a := r.(*v1.Account); account == "" || a.UUID == account {
-			all = append(all, model.QuotasOf(v, a)...)
+		owner := r.(*v1.Account)
+		if account != "" && owner.UUID != account {
+			continue
 		}
+		all = append(all, model.QuotasOf(v, owner)...)
+		all = append(all, &v1.Quota{AccountUUID: owner.UUID, AccountName: owner.Name, Name: model.TokenQuota, Used: tokens[owner.UUID], Allowed: model.AllowedTokens(owner)})
 	}
-	return items(all)
+	return items(all), nil
 }

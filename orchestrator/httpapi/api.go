@@ -25,6 +25,7 @@ import (
 
 	"github.com/sluice-nfv/sluice/api/agentv1"
 	v1 "github.com/sluice-nfv/sluice/api/v1"
+	"github.com/sluice-nfv/sluice/orchestrator/audit"
 	"github.com/sluice-nfv/sluice/orchestrator/plan"
 	"github.com/sluice-nfv/sluice/orchestrator/store"
 )
@@ -85,6 +86,11 @@ type Config struct {
 	Version string
 	// Rate bounds the requests of each token; the zero Rate is DefaultRate.
 	Rate Rate
+	// Audit is where calls are recorded; nil: in memory, for tests.
+	Audit Audit
+	// WrongTokens bounds the calls without a right token from one address; the
+	// zero Rate is DefaultWrongTokens.
+	WrongTokens Rate
 	// Metrics is where /metrics gathers and the API's own are registered; a
 	// new registry if nil.
 	Metrics *prometheus.Registry
@@ -94,15 +100,19 @@ type Config struct {
 
 // API is the routes on one engine.
 type API struct {
-	store    *store.Store
-	effects  Effects
-	planners []plan.Service
-	log      *slog.Logger
-	version  string
-	metrics  *prometheus.Registry
-	news     *newsroom
-	tokens   *tokenStore
-	limits   *limiters
+	store     *store.Store
+	effects   Effects
+	planners  []plan.Service
+	log       *slog.Logger
+	version   string
+	metrics   *prometheus.Registry
+	news      *newsroom
+	tokens    *tokenStore
+	limits    *limiters
+	strangers *strangers
+	audit     Audit
+	// auditing holds a token for each call that reads the audit files.
+	auditing chan struct{}
 	// now is time.Now but in tests of what expires.
 	now func() time.Time
 	// answerPatience is how long a call waits for another with its
@@ -123,13 +133,21 @@ func New(c Config) *API {
 	if c.Metrics == nil {
 		c.Metrics = prometheus.NewRegistry()
 	}
-	a := &API{store: c.Store, effects: c.Effects, planners: c.Planners, log: c.Log, version: c.Version, metrics: c.Metrics, news: newNewsroom(defaultLimits), tokens: newTokenStore(c.Store.Private()), limits: newLimiters(c.Rate), now: time.Now, answerPatience: 30 * time.Second}
+	if c.Audit == nil {
+		c.Audit = audit.NewMemory()
+	}
+	a := &API{
+		store: c.Store, effects: c.Effects, planners: c.Planners, log: c.Log, version: c.Version, metrics: c.Metrics, news: newNewsroom(defaultLimits),
+		tokens: newTokenStore(c.Store.Private()), limits: newLimiters(c.Rate), strangers: newStrangers(c.WrongTokens, c.Metrics),
+		audit: c.Audit, auditing: make(chan struct{}, auditReaders), now: time.Now, answerPatience: 30 * time.Second,
+	}
 	a.engine = a.newEngine()
 	a.huma = humagin.New(a.engine, humaConfig())
 	a.document = sync.OnceValue(a.describe)
 	a.operational()
 	a.accounts()
 	a.tokenRoutes()
+	a.auditRoutes()
 	a.places()
 	a.l2Networks()
 	a.l3Networks()

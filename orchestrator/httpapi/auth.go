@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"strings"
 
@@ -55,14 +54,14 @@ func (a *API) authenticate(c *gin.Context) {
 	}
 	e := a.problem(ctx, err)
 	if e.Status == http.StatusUnauthorized {
-		c.Header("WWW-Authenticate", `Bearer realm="sluice"`)
+		e = (*Problem)(a.strangers.answer(c, (*v1.Error)(e), a.now()))
 	}
 	refuse(c, (*v1.Error)(e))
 }
 
 func (a *API) identifyCaller(ctx context.Context, header string) (*Caller, error) {
-	if uid, ok := peerOf(ctx); ok && uid == 0 && header == "" {
-		return &Caller{ID: fmt.Sprintf("uid:%d", uid), Name: "root", Role: v1.RoleAdmin}, nil
+	if peer, ok := peerOf(ctx); ok && peer.Uid == 0 && header == "" {
+		return &Caller{ID: uidCaller(peer), Name: "root", Role: v1.RoleAdmin}, nil
 	}
 	scheme, secret, _ := strings.Cut(header, " ")
 	if !strings.EqualFold(scheme, "Bearer") || !secretShape.MatchString(secret) {

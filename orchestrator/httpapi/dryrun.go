@@ -29,7 +29,10 @@ func (p *planned) ContentType(string) string { return v1.PlanType }
 // would come of it. The view that it answers is the caller's.
 func (a *API) run(ctx context.Context, dry bool, rule func(*model.Tx) error) (*model.View, error) {
 	account := callerOf(ctx).Account
+	var before *model.View
+	var last *model.Tx // of the run that was committed
 	acting := func(tx *model.Tx) error {
+		before, last = tx.For(account).Clone(), tx
 		tx.ActFor(account)
 		return rule(tx)
 	}
@@ -38,11 +41,13 @@ func (a *API) run(ctx context.Context, dry bool, rule func(*model.Tx) error) (*m
 		if err != nil {
 			return nil, err
 		}
+		t := trailOf(ctx)
+		t.Revision = view.Revision
+		t.wrote(account, before, last)
 		return view.For(account), nil
 	}
 	var would v1.Plan
 	_, err := a.store.DryRun(func(tx *model.Tx) error {
-		before := tx.For(account).Clone()
 		err := acting(tx)
 		if err == nil {
 			would = plan.Preview(before, tx, a.planners)

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"io"
 	"net/http"
 	"reflect"
 	"strconv"
@@ -44,12 +43,10 @@ func (a *API) idempotent(c *gin.Context) {
 		refuse(c, v1.Invalid("invalid-idempotency-key", "Idempotency-Key has to be 1 to 255 printable ASCII characters, given once; a random UUID does"))
 		return
 	}
-	body, err := io.ReadAll(c.Request.Body)
+	body, err := takeBody(c)
 	if err != nil { // too long or broken off; huma finds out and says so
-		c.Request.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), failing{err}))
 		return
 	}
-	c.Request.Body = io.NopCloser(bytes.NewReader(body))
 	if err := a.once(c, key[0], body); err != nil {
 		refuse(c, (*v1.Error)(a.problem(c.Request.Context(), err)))
 	}

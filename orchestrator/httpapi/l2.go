@@ -71,5 +71,7 @@ func (a *API) effect(ctx context.Context, call *Call, kind model.Kind, rule func
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), effectTimeout)
 	defer cancel()
+	t := trailOf(ctx)
+	t.touch(&t.Resources, kind.String(), call.UUID)
 	return do(ctx)
 }

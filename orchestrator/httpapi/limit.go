@@ -24,8 +24,12 @@ type Rate struct {
 // keeps an orchestrator busy.
 var DefaultRate = Rate{PerSecond: 1000}
 
-// limiters are a token bucket for each bearer token. Root on the unix socket,
-// who could stop the process just as well, has none.
+// maxBuckets bounds the buckets: callers beyond share one.
+const maxBuckets = 10_000
+
+// limiters are a token bucket for each caller: by bearer token, and strangers
+// by address. Root on the unix socket, who could stop the process just as well,
+// has none.
 type limiters struct {
 	rate Rate
 
@@ -53,6 +57,10 @@ func (l *limiters) take(caller string, now time.Time) time.Duration {
 	defer l.mu.Unlock()
 	l.sweep(now)
 	b, ok := l.buckets[caller]
+	if !ok && len(l.buckets) >= maxBuckets {
+		caller = ""
+		b, ok = l.buckets[caller]
+	}
 	if !ok {
 		b = rate.NewLimiter(rate.Limit(l.rate.PerSecond), l.rate.Burst)
 		l.buckets[caller] = b

@@ -137,7 +137,7 @@ func listenUnix(path string) (net.Listener, error) {
 
 type peerKey struct{}
 
-// withPeer remembers the uid at the other end of a unix socket.
+// withPeer remembers the process at the other end of a unix socket.
 func withPeer(ctx context.Context, c net.Conn) context.Context {
 	u, ok := c.(*net.UnixConn)
 	if !ok {
@@ -154,10 +154,13 @@ func withPeer(ctx context.Context, c net.Conn) context.Context {
 	if ctlErr != nil || err != nil {
 		return ctx // nobody: a token is asked for
 	}
-	return context.WithValue(ctx, peerKey{}, cred.Uid)
+	return context.WithValue(ctx, peerKey{}, cred)
 }
 
-func peerOf(ctx context.Context) (uid uint32, ok bool) {
-	uid, ok = ctx.Value(peerKey{}).(uint32)
-	return uid, ok
+func peerOf(ctx context.Context) (peer *unix.Ucred, ok bool) {
+	peer, ok = ctx.Value(peerKey{}).(*unix.Ucred)
+	return peer, ok
 }
+
+// uidCaller is the id of a caller whom the kernel names.
+func uidCaller(peer *unix.Ucred) string { return fmt.Sprintf("uid:%d", peer.Uid) }

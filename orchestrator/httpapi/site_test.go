@@ -172,7 +172,7 @@ type site struct {
 }
 
 func newSite(t testing.TB) *site {
-	return newSiteOn(t, store.NewMemory(catalog), httpapi.Config{Log: slog.New(slog.DiscardHandler), Rate: httpapi.Rate{PerSecond: -1}})
+	return newSiteOn(t, store.NewMemory(catalog), httpapi.Config{Log: slog.New(slog.DiscardHandler), Rate: httpapi.Rate{PerSecond: -1}, WrongTokens: httpapi.Rate{PerSecond: -1}})
 }
 
 // newSiteOn is a site with a store, log and rate of its own; the store is closed

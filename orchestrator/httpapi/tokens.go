@@ -50,11 +50,13 @@ func (a *API) createToken(ctx context.Context, in *createToken) (*tokenMade, err
 	if in.dry() {
 		return nil, &planned{Changes: []v1.PlannedChange{{Change: "created", Kind: "tokens", UUID: t.UUID, Name: t.Name, Resource: &t.Token}}, Routers: []v1.PlannedRouter{}}
 	}
-	if made.Secret, err = a.tokens.addFor(ctx, caller, t); v1.Code(err) != "" {
+	if made.Secret, err = a.addToken(ctx, caller, t); v1.Code(err) != "" {
 		return nil, err
 	} else if err != nil {
 		return nil, v1.Unavailable("store-unavailable", "the token cannot be stored; retry").Because(err)
 	}
+	trail := trailOf(ctx)
+	trail.touch(&trail.Resources, model.TokenQuota, t.UUID)
 	return &tokenMade{made}, nil
 }
 
@@ -173,7 +175,12 @@ func (a *API) deleteToken(ctx context.Context, in *struct {
 	if i < 0 {
 		return nil, nil
 	}
-	if err := a.tokens.revoke(ctx, in.UUID); err != nil {
+	revoked, err := a.tokens.revoke(ctx, in.UUID)
+	trail := trailOf(ctx)
+	for _, uuid := range revoked {
+		trail.touch(&trail.Resources, model.TokenQuota, uuid)
+	}
+	if err != nil {
 		return nil, v1.Unavailable("store-unavailable", "the token cannot be revoked; retry").Because(err)
 	}
 	return nil, nil

@@ -142,6 +142,43 @@ func (s *tokenStore) put(ctx context.Context, secret string, t *token) error {
 	return s.keys.Put(ctx, tokenPrefix+hashOf(secret), value)
 }
 
+// addToken is addFor within the quota of the account that the token is for.
+func (a *API) addToken(ctx context.Context, c *Caller, t *token) (secret string, err error) {
+	if t.AccountUUID == "" {
+		return a.tokens.addFor(ctx, c, t)
+	}
+	lock, err := a.store.Lock(ctx, "tokens/"+t.AccountUUID) // or two at once took the last place
+	if err != nil {
+		return "", err
+	}
+	defer lock.Unlock()
+	used, err := a.tokens.ofAccounts(ctx, a.store.View())
+	if err != nil {
+		return "", err
+	}
+	if account := model.Get[v1.Account](a.store.View(), t.AccountUUID); account != nil {
+		if err := model.CheckTokenQuota(account, used[t.AccountUUID]); err != nil {
+			return "", err
+		}
+	}
+	return a.tokens.addFor(ctx, c, t)
+}
+
+// ofAccounts counts the tokens of each account that lives.
+func (s *tokenStore) ofAccounts(ctx context.Context, v *model.View) (map[string]int, error) {
+	all, err := s.list(ctx)
+	if err != nil {
+		return nil, err
+	}
+	n := map[string]int{}
+	for _, t := range all {
+		if t.AccountUUID != "" && t.lives(v) {
+			n[t.AccountUUID]++
+		}
+	}
+	return n, nil
+}
+
 // addFor is add for a caller, as long as his own token is not revoked.
 func (s *tokenStore) addFor(ctx context.Context, c *Caller, t *token) (secret string, err error) {
 	if c.token == nil {
@@ -161,12 +198,12 @@ func (s *tokenStore) addFor(ctx context.Context, c *Caller, t *token) (secret st
 
 // revoke removes a token with those that were made with it, and with those. A
 // token that is gone makes no others, so that in the end there are none.
-func (s *tokenStore) revoke(ctx context.Context, uuid string) error {
+func (s *tokenStore) revoke(ctx context.Context, uuid string) (revoked []string, err error) {
 	gone := map[string]bool{uuid: true}
 	for {
 		all, err := s.list(ctx)
 		if err != nil {
-			return err
+			return revoked, err
 		}
 		for more := true; more; {
 			more = false
@@ -178,10 +215,13 @@ func (s *tokenStore) revoke(ctx context.Context, uuid string) error {
 		}
 		all = slices.DeleteFunc(all, func(t *token) bool { return !gone[t.UUID] })
 		if len(all) == 0 {
-			return nil
+			return revoked, nil
 		}
 		if err := s.remove(ctx, all); err != nil {
-			return err
+			return revoked, err
+		}
+		for _, t := range all {
+			revoked = append(revoked, t.UUID)
 		}
 	}
 }

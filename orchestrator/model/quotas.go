@@ -15,6 +15,13 @@ var DefaultQuotas = map[Kind]int{
 	L3Networks: 20, IPRanges: 40, VMs: 100, Nics: 200, VIPs: 20, EIPs: 20, PortForwardings: 20,
 }
 
+// TokenQuota is the quota of tokens, which are no part of the model: who keeps
+// them counts them.
+const (
+	TokenQuota   = "tokens"
+	defaultToken = 20
+)
+
 // MaxQuota is the highest that can be set.
 const MaxQuota = 1_000_000
 
@@ -32,7 +39,27 @@ func Allowed(a *v1.Account, kind Kind) int {
 	return DefaultQuotas[kind]
 }
 
-// QuotasOf are an account's quotas and what it uses of them, by name.
+// AllowedTokens is how many tokens an account may have.
+func AllowedTokens(a *v1.Account) int {
+	if a.UUID == v1.AdminAccountUUID {
+		return Unlimited
+	}
+	if n, ok := a.Quotas[TokenQuota]; ok {
+		return n
+	}
+	return defaultToken
+}
+
+// CheckTokenQuota is whether an account with so many tokens may have one more.
+func CheckTokenQuota(a *v1.Account, used int) error {
+	if allowed := AllowedTokens(a); allowed != Unlimited && used >= allowed {
+		return exceeded(a, TokenQuota, used, allowed)
+	}
+	return nil
+}
+
+// QuotasOf are an account's quotas and what it uses of them, by name; all but
+// that of tokens.
 func QuotasOf(v *View, a *v1.Account) []*v1.Quota {
 	var all []*v1.Quota
 	for _, kind := range slices.Sorted(maps.Keys(DefaultQuotas)) {
@@ -81,14 +108,18 @@ func checkQuota(v *View, kind Kind, r v1.Resource) error {
 	if used < allowed {
 		return nil
 	}
-	e := v1.Errorf(http.StatusTooManyRequests, "quota-exceeded", "account %q has %d of %d %s; delete one, or ask an admin for more (`sluice quota set`)", a.Name, used, allowed, kind)
-	e.Quota = &v1.Quota{AccountUUID: a.UUID, AccountName: a.Name, Name: kind.String(), Used: used, Allowed: allowed}
+	return exceeded(a, kind.String(), used, allowed)
+}
+
+func exceeded(a *v1.Account, name string, used, allowed int) error {
+	e := v1.Errorf(http.StatusTooManyRequests, "quota-exceeded", "account %q has %d of %d %s; delete one, or ask an admin for more (`sluice quota set`)", a.Name, used, allowed, name)
+	e.Quota = &v1.Quota{AccountUUID: a.UUID, AccountName: a.Name, Name: name, Used: used, Allowed: allowed}
 	return e
 }
 
 func setQuota(v *View, a *v1.Account, name string, allowed *int) error {
 	kind, ok := KindByPath(name)
-	if _, limited := DefaultQuotas[kind]; !ok || !limited {
+	if _, limited := DefaultQuotas[kind]; (!ok || !limited) && name != TokenQuota {
 		return v1.Invalid("unknown-quota", "quota %q is none of %s", name, strings.Join(quotaNames(), ", "))
 	}
 	if allowed == nil {
@@ -97,6 +128,9 @@ func setQuota(v *View, a *v1.Account, name string, allowed *int) error {
 		return v1.Invalid("invalid-quota", "quota %s: %d is not between 0 and %d", name, *allowed, MaxQuota)
 	} else {
 		a.Quotas[name] = *allowed
+	}
+	if name == TokenQuota { // fewer than there are: no more are made
+		return nil
 	}
 	if used := usedBy(v, a.UUID, kind); used > Allowed(a, kind) {
 		return v1.Conflict("quota-below-use", "account %q has %d %s, more than %d; delete some first", a.Name, used, kind, Allowed(a, kind)).On(a.UUID)
@@ -109,5 +143,5 @@ func quotaNames() []string {
 	for _, kind := range slices.Sorted(maps.Keys(DefaultQuotas)) {
 		names = append(names, kind.String())
 	}
-	return names
+	return append(names, TokenQuota)
 }

@@ -247,9 +247,13 @@ func (h *home) exists(what [2]string) bool {
 	return slices.Contains(strings.Fields(out), what[1])
 }
 
-// sound holds the store itself, without a server, against the model's invariants.
+// sound holds the store itself, without a server, against the model's invariants,
+// and the audit log against its own.
 func (h *home) sound() {
 	h.Helper()
+	if out, err := h.cli("audit", "verify", "--dir", filepath.Join(h.data(), "audit")); err != nil {
+		h.Errorf("%v: %s", err, out)
+	}
 	s, err := store.Open(h.Context(), store.Config{Dir: filepath.Join(h.data(), "etcd")})
 	if err != nil {
 		h.Fatal(err)
