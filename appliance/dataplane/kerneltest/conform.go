@@ -122,6 +122,7 @@ func Conform(t *testing.T, fresh func(t *testing.T) Lab) {
 		},
 		"exchanges names":              renames,
 		"moves and removes":            moves,
+		"changes a part":               changesPart,
 		"leaves strangers alone":       strangers,
 		"refuses as a whole":           refuses,
 		"names what it refuses":        names,
