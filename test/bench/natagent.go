@@ -87,9 +87,14 @@ func managementMAC(k int) string { return fmt.Sprintf("02:97:00:00:%02x:03", k) 
 
 func (m *managed) dir(name string) string { return filepath.Join(m.rack.Dir, m.name, name) }
 
+// state is on a tmpfs, as it is in a router.
+func (m *managed) state() string {
+	return filepath.Join(stateDir, m.name)
+}
+
 // start starts the agent, also after it was killed.
 func (m *managed) start(ctx context.Context) error {
-	command := []string{filepath.Join(m.b.bin, "sluice-agent"), "run", "--config", m.dir("drive"), "--state", m.dir("state")}
+	command := []string{filepath.Join(m.b.bin, "sluice-agent"), "run", "--config", m.dir("drive"), "--state", m.state()}
 	if err := m.rack.Start(ctx, m.name, m.name, command...); err != nil {
 		return err
 	}

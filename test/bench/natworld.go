@@ -33,12 +33,14 @@ const (
 	echoPort = 7
 	// rackDir is where a killed run left what has to be removed.
 	rackDir = "/run/" + instance + "-nat"
+	// stateDir has the agents' ledgers, on a tmpfs as in a router.
+	stateDir = "/dev/shm/" + instance + "-nat"
 )
 
 // newRack makes routers that do nothing yet; close removes all.
 func (b *bench) newRack(ctx context.Context, routers ...string) (*rack, error) {
 	s := &rack{Lab: &lab.Lab{Prefix: prefix, Dir: rackDir}, routers: routers}
-	if err := s.Down(ctx); err != nil {
+	if err := s.close(); err != nil {
 		return nil, fmt.Errorf("remove an earlier run: %w", err)
 	}
 	err := s.build(ctx)
@@ -48,7 +50,9 @@ func (b *bench) newRack(ctx context.Context, routers ...string) (*rack, error) {
 	return s, err
 }
 
-func (s *rack) close() error { return s.Down(context.Background()) }
+func (s *rack) close() error {
+	return errors.Join(s.Down(context.Background()), os.RemoveAll(stateDir))
+}
 
 func (s *rack) build(ctx context.Context) error {
 	for _, ns := range append([]string{outsideNS, insideNS}, s.routers...) {
