@@ -92,6 +92,9 @@ const (
 	rebootEnd = 5 * time.Second
 )
 
+// endedByItself is in the log, for whoever wants to know which way it was.
+const endedByItself = "its system ended by itself"
+
 // endGuest lets the system of a router that is built anew on purpose end by
 // itself, as late as can be: everything for the next build is there. One that
 // was lost, or does not answer, or not in time, is ended by its hypervisor.
@@ -107,7 +110,12 @@ func (c *call) endGuest(ctx context.Context, hv hypervisor.Hypervisor) {
 		c.log.Debug("its agent does not end it", "err", err)
 		return
 	}
-	for end := time.Now().Add(rebootEnd); running(ctx, hv, c.uuid) && time.Now().Before(end) && ctx.Err() == nil; {
+	began := time.Now()
+	for time.Since(began) < rebootEnd && ctx.Err() == nil {
+		if !running(ctx, hv, c.uuid) {
+			c.log.Info(endedByItself, "ms", time.Since(began).Milliseconds())
+			return
+		}
 		time.Sleep(10 * time.Millisecond)
 	}
 }

@@ -48,6 +48,31 @@ func TestRoutersMoveAndAreFenced(t *testing.T) {
 	s.nothingLeft()
 }
 
+// TestRebootEndsInOrder: a router that is rebooted ends by its own system, and is
+// back with what it had.
+func TestRebootEndsInOrder(t *testing.T) {
+	s := newSite(t, "all")
+	s.apply()
+	s.check(s.start(t.Context(), s.vm("web")))
+	before := s.oneRouter()
+	began := time.Now()
+	var after v1.VirtualRouter
+	s.check(s.API.Do(t.Context(), http.MethodPost, "/v1/virtual-routers/"+before.UUID+"/actions?wait=90s", v1.Action{Action: "reboot"}, &after))
+	t.Logf("served again after %.2fs", time.Since(began).Seconds())
+	if after.BootID == before.BootID || !reflect.DeepEqual(after.Nics, before.Nics) {
+		t.Errorf("before %+v, after %+v", before, after)
+	}
+	for line := range strings.Lines(s.Log()) {
+		if strings.Contains(line, "ended by itself") {
+			t.Log(line)
+			s.oneRouter()
+			s.nothingLeft()
+			return
+		}
+	}
+	t.Error("the router was ended by its hypervisor")
+}
+
 func (s *site) host(name string) v1.Host {
 	s.Helper()
 	var page struct{ Items []v1.Host }
