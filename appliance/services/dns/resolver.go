@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sluice-nfv/sluice/api/agentv1"
+	"github.com/sluice-nfv/sluice/appliance/wire/questions"
 )
 
 // resolver answers a network's questions from its cache or its upstreams. It is
@@ -23,8 +24,11 @@ type resolver struct {
 	limits     *limits
 	counters   *counters
 	background *sync.WaitGroup
-	upstreams  []*upstream
-	blocked    []netip.Prefix
+	// sockets ask by UDP; nil: they could not be made, and each question is a
+	// goroutine's.
+	sockets   *questions.Sockets[*flight]
+	upstreams []*upstream
+	blocked   []netip.Prefix
 	// over is how the upstreams are asked, and tls what it means; nil: plain.
 	over  *agentv1.DNSTLS
 	tls   *tls.Config
@@ -103,25 +107,39 @@ type flight struct {
 	ask     ask
 	stale   *entry
 	waiters []waiter
+	// Of the exchange that it begins with, see launch.
+	r     *resolver
+	order []*upstream
+	sent  sent
+	since time.Time
 }
 
 // join makes a guest wait for its question; overload means there is no room.
 // Without a waiter it is a prefetch.
 func (r *resolver) join(q *query, key []byte, stale *entry, w *waiter) counter {
+	f, kind := r.enlist(q, key, stale, w)
+	if f != nil {
+		r.launch(f)
+	}
+	return kind
+}
+
+// enlist makes the flight if it is a new one.
+func (r *resolver) enlist(q *query, key []byte, stale *entry, w *waiter) (*flight, counter) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	f := r.flights[string(key)]
 	if f != nil {
 		if w == nil || len(f.waiters) >= r.limits.waiters {
-			return countOverload
+			return nil, countOverload
 		}
 		f.waiters = append(f.waiters, *w)
-		return countJoined
+		return nil, countJoined
 	}
 	if len(r.flights) >= r.limits.flights {
-		return countOverload
+		return nil, countOverload
 	}
-	f = &flight{key: string(key), stale: stale, ask: ask{
+	f = &flight{key: string(key), stale: stale, r: r, since: time.Now(), ask: ask{
 		name: slices.Clone(q.lower()), qtype: q.qtype, dnssec: q.dnssec, noCheck: q.flags&flagCD != 0,
 	}}
 	kind := countPrefetch
@@ -129,32 +147,36 @@ func (r *resolver) join(q *query, key []byte, stale *entry, w *waiter) counter {
 		f.waiters, kind = append(f.waiters, *w), countMiss
 	}
 	r.flights[f.key] = f
-	r.background.Go(func() { r.fly(f) })
-	return kind
+	return f, kind
 }
 
-// fly asks, keeps and answers. A stale answer goes out early if the upstreams
-// are slow (RFC 8767 §5, client response timer).
-func (r *resolver) fly(f *flight) {
-	ctx, cancel := context.WithTimeout(r.ctx, resolveTimeout)
+// fly asks until there is something to say. A stale answer goes out early if the
+// upstreams are slow (RFC 8767 §5, client response timer).
+func (r *resolver) fly(f *flight, b *begun) {
+	ctx, cancel := context.WithDeadline(r.ctx, f.since.Add(resolveTimeout))
 	defer cancel()
 	if f.stale != nil {
-		timer := time.AfterFunc(staleAnswer, func() {
+		timer := time.AfterFunc(time.Until(f.since.Add(staleAnswer)), func() {
 			f.stale.retryAt.Store(int64(r.clock() + resolveTimeout - staleAnswer))
 			r.deliver(r.take(f, false), f.stale)
 		})
 		defer timer.Stop()
 	}
-	e, err := r.resolve(ctx, &f.ask)
+	e, err := r.resolve(ctx, f, b)
 	if r.ctx.Err() != nil {
 		r.take(f, true)
 		return // closing: nobody to answer to
 	}
 	if err != nil {
-		e = r.fail(f, err)
-	} else {
-		r.keep(f, e)
+		r.deliver(r.take(f, true), r.fail(f, err))
+		return
 	}
+	r.land(f, e)
+}
+
+// land keeps and answers.
+func (r *resolver) land(f *flight, e *entry) {
+	r.keep(f, e)
 	r.deliver(r.take(f, true), e)
 }
 

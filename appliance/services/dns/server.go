@@ -15,6 +15,7 @@ import (
 
 	"github.com/sluice-nfv/sluice/api/agentv1"
 	"github.com/sluice-nfv/sluice/appliance/dataplane"
+	"github.com/sluice-nfv/sluice/appliance/wire/questions"
 )
 
 // watchEvery is how often the interfaces are looked at: a nic that was replaced
@@ -42,6 +43,7 @@ type Server struct {
 	planned  planned
 	// loops are the goroutines that take packets, background those that ask.
 	loops, background sync.WaitGroup
+	sockets           *questions.Sockets[*flight]
 
 	mu     sync.Mutex
 	closed bool
@@ -66,6 +68,10 @@ func New(log *slog.Logger) *Server {
 		log: log.With("service", serviceName), ctx: ctx, stop: stop, started: time.Now(),
 		cookies: newCookieKey(secret), limits: defaultLimits, port: Port,
 		workers: min(runtime.GOMAXPROCS(0), maxWorkers), served: make(map[string]*served),
+	}
+	var err error
+	if s.sockets, err = questions.Open(tryWait, questions.Handler[*flight](arrivals{})); err != nil {
+		s.log.Warn("dns questions cost more than they need", "err", err)
 	}
 	s.loops.Go(s.watch)
 	return s
@@ -150,7 +156,7 @@ func (s *Server) newResolver(cfg Config, cacheBytes int) *resolver {
 	}
 	r := &resolver{
 		ctx: s.ctx, over: cfg.TLS, tls: strict, log: s.log.With("nic", cfg.Interface), clock: s.clock, limits: &s.limits,
-		counters: &s.counters, background: &s.background, blocked: cfg.Blocked,
+		counters: &s.counters, background: &s.background, sockets: s.sockets, blocked: cfg.Blocked,
 		cache: newCache(cacheBytes), flights: make(map[string]*flight),
 	}
 	for _, a := range cfg.Upstreams {
@@ -265,6 +271,9 @@ func (s *Server) Close() error {
 	}
 	s.stop()
 	s.loops.Wait()
+	if s.sockets != nil {
+		s.sockets.Close()
+	}
 	s.background.Wait()
 	return nil
 }

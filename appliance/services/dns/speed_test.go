@@ -112,6 +112,7 @@ func (e *endless) Receive(in []datagram.Packet) (int, error) {
 }
 
 func (e *endless) Send(out []datagram.Packet) (int, error) { return len(out), nil }
+func (e *endless) SendOne(datagram.Packet) error           { return nil }
 func (e *endless) Close() error                            { return nil }
 
 func BenchmarkLoop(b *testing.B) {

@@ -19,6 +19,8 @@ type packets interface {
 	// Send sends packets and returns how many went out; an error is about the
 	// first of them.
 	Send(out []datagram.Packet) (int, error)
+	// SendOne sends one packet; any goroutine may.
+	SendOne(datagram.Packet) error
 	// Close ends a Receive under way with net.ErrClosed.
 	Close() error
 }
@@ -27,8 +29,6 @@ type packets interface {
 type udpSocket struct {
 	net     *network
 	packets packets
-	// conn is for answers that come later, one by one.
-	conn *net.UDPConn
 }
 
 func newUDPSocket(n *network, conn *net.UDPConn) (*udpSocket, error) {
@@ -36,12 +36,12 @@ func newUDPSocket(n *network, conn *net.UDPConn) (*udpSocket, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &udpSocket{net: n, packets: d, conn: conn}, nil
+	return &udpSocket{net: n, packets: d}, nil
 }
 
 // reply sends a late answer.
 func (u *udpSocket) reply(msg []byte, to netip.AddrPort) {
-	if _, err := u.conn.WriteToUDPAddrPort(msg, to); err != nil && !errors.Is(err, net.ErrClosed) {
+	if err := u.packets.SendOne(datagram.Packet{Data: msg, Peer: to}); err != nil && !errors.Is(err, net.ErrClosed) {
 		u.net.counters.count(countSocketError)
 	}
 }

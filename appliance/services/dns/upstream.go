@@ -104,7 +104,7 @@ func (r *resolver) candidates(q *ask) []*upstream {
 		r.background.Go(func() {
 			ctx, cancel := context.WithTimeout(r.ctx, 2*tryWait)
 			defer cancel()
-			if _, err := r.exchange(ctx, u, q); says(err) {
+			if _, err := r.exchange(ctx, u, q, nil); says(err) {
 				u.answered()
 			} else {
 				u.failed(r.clock())
@@ -129,20 +129,24 @@ type result struct {
 
 // resolve asks the upstreams in order until one answers: the next one when one
 // refuses or cannot be reached, and as well as the earlier ones, which may
-// still answer, when there is silence for tryWait.
-func (r *resolver) resolve(ctx context.Context, q *ask) (*entry, error) {
+// still answer, when there is silence for tryWait. It goes on with the exchange
+// that has begun, if one has.
+func (r *resolver) resolve(ctx context.Context, f *flight, b *begun) (*entry, error) {
 	if len(r.upstreams) == 0 {
 		return nil, errNoUpstreams
 	}
-	order := r.candidates(q)
-	if len(order) == 0 {
+	if len(f.order) == 0 {
 		return nil, errAllDown
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	t := tries{r: r, q: q, order: order, given: make(map[*upstream]bool), blamed: make(map[*upstream]bool), results: make(chan result, maxTries)}
-	t.start(ctx)
-	timer := time.NewTimer(tryWait)
+	t := tries{r: r, q: &f.ask, order: f.order, given: make(map[*upstream]bool), blamed: make(map[*upstream]bool), results: make(chan result, maxTries)}
+	t.start(ctx, b)
+	wait := tryWait
+	if b != nil && b.conn != nil {
+		wait = 0 // it was silent for that long
+	}
+	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	for {
 		select {
@@ -157,13 +161,13 @@ func (r *resolver) resolve(ctx context.Context, q *ask) (*entry, error) {
 				return res.e, nil
 			}
 			t.given[res.u], t.last = true, res.err
-			if !t.start(ctx) && t.running == 0 {
+			if !t.start(ctx, nil) && t.running == 0 {
 				return nil, t.last
 			}
 			timer.Reset(tryWait)
 		case <-timer.C:
 			t.blame(t.newest)
-			t.start(ctx)
+			t.start(ctx, nil)
 			timer.Reset(tryWait)
 		case <-ctx.Done():
 			return nil, errors.Join(ctx.Err(), t.last)
@@ -186,8 +190,9 @@ type tries struct {
 	last           error
 }
 
-// start begins the next try; false: there is none left.
-func (t *tries) start(ctx context.Context) bool {
+// start begins the next try, or takes up the one that has begun; false: there is
+// none left.
+func (t *tries) start(ctx context.Context, b *begun) bool {
 	for range len(t.order) {
 		if t.begun >= maxTries {
 			return false
@@ -201,7 +206,7 @@ func (t *tries) start(ctx context.Context) bool {
 		t.newest = u
 		t.r.count(countUpstreamQuery)
 		t.r.background.Go(func() {
-			e, err := t.r.exchange(ctx, u, t.q)
+			e, err := t.r.exchange(ctx, u, t.q, b)
 			t.results <- result{u, e, err}
 		})
 		return true

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync"
 	"time"
 	"unsafe"
 
@@ -33,7 +34,7 @@ type Packet struct {
 }
 
 // Socket is a UDP socket in batches. Receive is for one goroutine at a time, as
-// is Send.
+// is Send; SendOne is for all.
 type Socket struct {
 	conn            *net.UDPConn
 	in, out         *mmsg.Batch
@@ -41,6 +42,10 @@ type Socket struct {
 	buffers         [Batch][MaxLen]byte
 	pace            pace
 	started         time.Time
+
+	mu      sync.Mutex // of one
+	one     *mmsg.Batch
+	oneName unix.RawSockaddrInet4
 }
 
 // New makes batches of a socket, which Close closes.
@@ -50,7 +55,7 @@ func New(conn *net.UDPConn) (*Socket, error) {
 		return nil, fmt.Errorf("read udp socket in batches: %w", err)
 	}
 	s := &Socket{
-		conn: conn, in: mmsg.Receiving(raw, Batch), out: mmsg.Sending(raw, Batch),
+		conn: conn, in: mmsg.Receiving(raw, Batch), out: mmsg.Sending(raw, Batch), one: mmsg.Sending(raw, 1),
 		pace: newPace(), started: time.Now(),
 	}
 	for i := range Batch {
@@ -60,6 +65,9 @@ func New(conn *net.UDPConn) (*Socket, error) {
 		s.out.Headers[i].Namelen = unix.SizeofSockaddrInet4
 		s.outName[i].Family = unix.AF_INET
 	}
+	s.one.Headers[0].Name = (*byte)(unsafe.Pointer(&s.oneName))
+	s.one.Headers[0].Namelen = unix.SizeofSockaddrInet4
+	s.oneName.Family = unix.AF_INET
 	return s, nil
 }
 
@@ -94,6 +102,16 @@ func (s *Socket) Send(out []Packet) (int, error) {
 		to.Addr, to.Port = out[i].Peer.Addr().As4(), swapped(out[i].Peer.Port())
 	}
 	return s.out.Move(n, true)
+}
+
+// SendOne sends a packet that is not empty, beside those of Send.
+func (s *Socket) SendOne(p Packet) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.one.Set(0, p.Data)
+	s.oneName.Addr, s.oneName.Port = p.Peer.Addr().As4(), swapped(p.Peer.Port())
+	_, err := s.one.Move(1, true)
+	return err
 }
 
 // Close ends a Receive under way.

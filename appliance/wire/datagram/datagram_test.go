@@ -48,9 +48,17 @@ func TestSocket(t *testing.T) {
 		}
 		got += n
 	}
+	if err := s.SendOne(Packet{Data: []byte("late"), Peer: in[0].Peer}); err != nil {
+		t.Error(err)
+	}
 	buf := make([]byte, 100)
 	if n, err := peer.Read(buf); err != nil || string(buf[:n]) != "answer" {
 		t.Errorf("%q %v", buf[:n], err)
+	}
+	for n, want := 0, "late"; string(buf[:n]) != want; { // behind the other answers
+		if n, err = peer.Read(buf); err != nil {
+			t.Fatal(err)
+		}
 	}
 	time.AfterFunc(10*time.Millisecond, func() { _ = s.Close() })
 	if _, err := s.Receive(in); !errors.Is(err, net.ErrClosed) {
