@@ -16,4 +16,7 @@ type Explanation struct {
 	Serving     bool                  `json:"serving"`
 	// Findings are sentences, the most important first.
 	Findings []string `json:"findings" nullable:"false"`
+	// Notes are sentences about what is served as it is wanted, and may be meant
+	// otherwise.
+	Notes []string `json:"notes,omitempty"`
 }

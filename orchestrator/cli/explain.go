@@ -69,6 +69,9 @@ func (x *explanation) print(to io.Writer) error {
 	for _, finding := range x.Findings {
 		fmt.Fprintf(to, "- %s\n", clean(finding))
 	}
+	for _, note := range x.Notes {
+		fmt.Fprintf(to, "  note: %s\n", clean(note))
+	}
 	fmt.Fprintln(to)
 	if err := grid(to, []string{"", "WANTED", "DECIDED", "REACHED", "AGENT SAYS"}, x.comparison()); err != nil {
 		return err

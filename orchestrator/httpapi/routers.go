@@ -115,7 +115,7 @@ func (a *API) explain(ctx context.Context, uuid string) (*v1.Explanation, error)
 	if err != nil {
 		return nil, err
 	}
-	x := &v1.Explanation{Router: *router.Body}
+	x := &v1.Explanation{Router: *router.Body, Notes: plan.Clashes(a.view(ctx), router.Body)}
 	if spec, err := a.effects.RouterSpec(uuid); err != nil {
 		x.PlanError = err.Error()
 	} else {

@@ -102,6 +102,9 @@ func (s *Scene) VM(n int, l3, state string) *v1.VMNic {
 	return added
 }
 
+// VMOf is the VM of a nic.
+func (s *Scene) VMOf(nic *v1.VMNic) *v1.VMInstance { return find[v1.VMInstance](s, nic.VMInstanceUUID) }
+
 // VIP adds the n-th VIP of the public network; its address ends in 100 + n.
 func (s *Scene) VIP(n int) *v1.VIP {
 	vip := &v1.VIP{Meta: meta(ID(300+n), "vip"), L3NetworkUUID: Public, IP: ip(fmt.Sprintf("203.0.113.%d", 100+n)), State: v1.Enabled}
