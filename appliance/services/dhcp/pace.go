@@ -9,9 +9,9 @@ const (
 	// gatherFrom is how many have to come in that time; some 2,500 exchanges a
 	// second. Below that each is answered at once.
 	gatherFrom = 10
-	// paceWindow is what the rate is taken over; longer than a burst of a few
-	// guests.
-	paceWindow = 5 * gather
+	// paceWindow is what the rate is taken over: long enough that the bursts of
+	// a lower rate are not taken for very many.
+	paceWindow = 25 * gather
 	// restlessAfter is how many batches in a row, none of them waited for, make
 	// a receiver that keeps others from running.
 	restlessAfter = 16
