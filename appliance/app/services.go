@@ -50,6 +50,8 @@ type Changer interface {
 	Change(ctx context.Context, next agentv1.Content, ch agentv1.Change, links dataplane.Links) error
 }
 
+var _ Changer = (*dhcp.Server)(nil)
+
 // Editor is a Planner whose Want has more with each entry of a content's long
 // lists, and which knows what of it a change removes and adds. What others want
 // does not depend on these lists.
@@ -98,6 +100,7 @@ func NewServices(log *slog.Logger) Services {
 		// DHCP first: a guest without a lease asks no names.
 		Servers: []Server{leases, names},
 		Claims: []func(agentv1.Content) Claims{
+			func(c agentv1.Content) Claims { return dhcp.NewClaims(c) },
 			func(c agentv1.Content) Claims { return eip.NewClaims(c) },
 			func(c agentv1.Content) Claims { return portforwarding.NewClaims(c) },
 		},

@@ -12,7 +12,6 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -170,14 +169,17 @@ func dhcpChangeMain() error {
 	}
 	var out dhcpChanges
 	out.Bytes = float64(dhcpHeap()-before) / dhcpManyBindings
+	claims := dhcp.NewClaims(c)
 	var took []float64
 	for i := range dhcpManyChanges {
-		next := c
-		next.DHCP = slices.Clone(c.DHCP)
-		next.DHCP[0].Bindings = slices.Clone(c.DHCP[0].Bindings) // as a spec that was sent anew
-		next.DHCP[0].Bindings[i*1000].IP = netip.AddrFrom4([4]byte{10, 95, 255, byte(10 + i)})
+		was := c.DHCP[0].Bindings[i*1000]
+		is := was
+		is.IP = netip.AddrFrom4([4]byte{10, 95, 255, byte(10 + i)})
+		ch := agentv1.Change{DHCP: []agentv1.BindingsEdit{{Interface: c.DHCP[0].Interface, Bindings: agentv1.Edit[agentv1.DHCPBinding]{
+			Remove: []agentv1.DHCPBinding{was}, Add: []agentv1.DHCPBinding{is}}}}}
 		began := time.Now()
-		if err := dhcpApplied(s, next, links); err != nil {
+		next, err := dhcpChanged(s, claims, c, ch, links)
+		if err != nil {
 			return err
 		}
 		took = append(took, float64(time.Since(began))/1e6)
@@ -185,6 +187,22 @@ func dhcpChangeMain() error {
 	}
 	out.Change = median(took)
 	return json.NewEncoder(os.Stdout).Encode(out)
+}
+
+// dhcpChanged is what an agent does with a change that is sent to it.
+func dhcpChanged(s *dhcp.Server, claims dhcp.Claims, c agentv1.Content, ch agentv1.Change, links dataplane.Links) (agentv1.Content, error) {
+	next, err := c.Changed(ch)
+	if err != nil {
+		return next, err
+	}
+	if err := s.CheckChange(c, ch); err != nil {
+		return next, err
+	}
+	if err := claims.Check(next, ch); err != nil {
+		return next, err
+	}
+	claims.Take(ch)
+	return next, s.Change(context.Background(), next, ch, links)
 }
 
 func dhcpApplied(s *dhcp.Server, c agentv1.Content, links dataplane.Links) error {

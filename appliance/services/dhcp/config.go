@@ -99,25 +99,34 @@ func Prepare(prev *Config, n agentv1.DHCPNetwork) (*Config, error) {
 	edit := editTable(prev.bindings)
 	err = walkBindings(prev.source.Bindings, n.Bindings, samePrepared(prev.source, n), func(was, is *agentv1.DHCPBinding) error {
 		if was != nil {
-			if h, ok := parseMAC(was.MAC); ok {
-				edit.remove(h)
-			}
+			edit.drop(was)
 		}
 		if is == nil {
 			return nil
 		}
-		b, err := prepareBinding(n, is)
-		if err != nil {
-			return fmt.Errorf("prepare binding %s: %w", is.MAC, err)
-		}
-		edit.put(b)
-		return nil
+		return edit.add(n, is)
 	})
 	if err != nil {
 		return nil, err
 	}
 	c.bindings = edit.table
 	return c, nil
+}
+
+// edited is the Config of n, the same network but for an edit of its bindings.
+func (c *Config) edited(n agentv1.DHCPNetwork, e agentv1.Edit[agentv1.DHCPBinding]) (*Config, error) {
+	edit := editTable(c.bindings)
+	for i := range e.Remove {
+		edit.drop(&e.Remove[i])
+	}
+	for i := range e.Add {
+		if err := edit.add(n, &e.Add[i]); err != nil {
+			return nil, err
+		}
+	}
+	next := *c
+	next.bindings, next.source = edit.table, n
+	return &next, nil
 }
 
 // samePrepared says of a binding in two networks whether what was prepared of it

@@ -83,19 +83,37 @@ func (m *memory) forget(c *Config, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	n := 0
-	for h, l := range m.leases {
-		if b := c.bindings.find(h); b == nil || b.ip != l.ip {
-			delete(m.leases, h)
-		}
+	for h := range m.leases {
+		m.drop(h, c, now)
 		if n++; n%forgetChunk == 0 { // let packets through
 			m.mu.Unlock()
 			m.mu.Lock()
 		}
 	}
 	for h := range m.quar {
-		if b := c.bindings.find(h); b == nil || !m.quar.holds(b, now) {
-			delete(m.quar, h)
+		m.drop(h, c, now)
+	}
+}
+
+// forgetOf does so where bindings went or changed.
+func (m *memory) forgetOf(went []agentv1.DHCPBinding, c *Config, now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range went {
+		if h, ok := parseMAC(went[i].MAC); ok {
+			m.drop(h, c, now)
 		}
+	}
+}
+
+// drop forgets of a MAC what its binding no longer covers. The caller holds mu.
+func (m *memory) drop(h hw, c *Config, now time.Time) {
+	b := c.bindings.find(h)
+	if l, ok := m.leases[h]; ok && (b == nil || b.ip != l.ip) {
+		delete(m.leases, h)
+	}
+	if b == nil || !m.quar.holds(b, now) {
+		delete(m.quar, h)
 	}
 }
 

@@ -1,6 +1,7 @@
 package dhcp
 
 import (
+	"fmt"
 	"maps"
 	"net/netip"
 	"reflect"
@@ -52,6 +53,23 @@ func (e *tableEdit) writable(i int) map[hw]*binding {
 		}
 	}
 	return e.table.shard[i]
+}
+
+// add prepares and puts a binding of a network.
+func (e *tableEdit) add(n agentv1.DHCPNetwork, s *agentv1.DHCPBinding) error {
+	b, err := prepareBinding(n, s)
+	if err != nil {
+		return fmt.Errorf("prepare binding %s: %w", s.MAC, err)
+	}
+	e.put(b)
+	return nil
+}
+
+// drop removes a binding, if it ever was one.
+func (e *tableEdit) drop(s *agentv1.DHCPBinding) {
+	if h, ok := parseMAC(s.MAC); ok {
+		e.remove(h)
+	}
 }
 
 func (e *tableEdit) put(b *binding) {

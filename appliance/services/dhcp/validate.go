@@ -1,6 +1,7 @@
 package dhcp
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
@@ -101,24 +102,27 @@ func validateRoutes(at string, routes []agentv1.Route) error {
 // of one of them comes by here.
 func validateBindings(at string, n agentv1.DHCPNetwork) error {
 	ips := make([]uint32, 0, len(n.Bindings))
+	ascending, last := true, hw{}
 	for i := range n.Bindings {
-		if err := validateBinding(at, n, i); err != nil {
+		if err := validateBinding(at+"/bindings", n, n.Bindings, i); err != nil {
 			return err
 		}
-		a := n.Bindings[i].IP.As4()
-		ips = append(ips, binary.BigEndian.Uint32(a[:]))
+		h, ip := keysOf(&n.Bindings[i])
+		ascending = ascending && bytes.Compare(last[:], h[:]) < 0
+		last, ips = h, append(ips, binary.BigEndian.Uint32(ip[:]))
 	}
 	slices.Sort(ips)
-	if !sorted(n.Bindings) || len(slices.Compact(ips)) < len(n.Bindings) {
+	if !ascending || len(slices.Compact(ips)) < len(n.Bindings) {
 		return findTwice(at, n)
 	}
 	return nil
 }
 
-func validateBinding(at string, n agentv1.DHCPNetwork, i int) error {
-	b := &n.Bindings[i]
+// validateBinding checks list[i] by itself; at is where the list is.
+func validateBinding(at string, n agentv1.DHCPNetwork, list []agentv1.DHCPBinding, i int) error {
+	b := &list[i]
 	wrong := func(field, format string, args ...any) error {
-		return dataplane.Fieldf(fmt.Sprintf("%s/bindings/%d/%s", at, i, field), format, args...)
+		return dataplane.Fieldf(fmt.Sprintf("%s/%d/%s", at, i, field), format, args...)
 	}
 	if h, ok := parseMAC(b.MAC); !ok || !h.unicast() {
 		return wrong("mac", "%q is not a nic's MAC", b.MAC)
@@ -138,7 +142,7 @@ func validateBinding(at string, n agentv1.DHCPNetwork, i int) error {
 		}
 	}
 	if len(b.Routes) > 0 {
-		return validateRoutes(fmt.Sprintf("%s/bindings/%d", at, i), b.Routes)
+		return validateRoutes(fmt.Sprintf("%s/%d", at, i), b.Routes)
 	}
 	return nil
 }

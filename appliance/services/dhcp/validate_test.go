@@ -41,6 +41,9 @@ func TestWantRefuses(t *testing.T) {
 		{"/bindings/1/mac", func(_ *agentv1.Content, n *agentv1.DHCPNetwork) { n.Bindings[1].MAC = "03:00:00:00:00:00" }},
 		{"/bindings/1/mac", func(_ *agentv1.Content, n *agentv1.DHCPNetwork) { n.Bindings[1].MAC = "00:00:00:00:00:00" }},
 		{"/bindings/1/mac", func(_ *agentv1.Content, n *agentv1.DHCPNetwork) { n.Bindings[1].MAC = strings.ToUpper(webMAC) }},
+		{"/bindings/2/mac", func(_ *agentv1.Content, n *agentv1.DHCPNetwork) { // sorted, as text
+			n.Bindings[1].MAC, n.Bindings[2].MAC = "02:00:00:00:00:BB", "02:00:00:00:00:bb"
+		}},
 		{"/bindings/1/ip", func(_ *agentv1.Content, n *agentv1.DHCPNetwork) { n.Bindings[1].IP = webIP }},
 		{"/bindings/1/ip", func(_ *agentv1.Content, n *agentv1.DHCPNetwork) { n.Bindings[1].IP = serverIP }},
 		{"/bindings/1/ip", func(_ *agentv1.Content, n *agentv1.DHCPNetwork) { n.Bindings[1].IP = addr("10.1.1.5") }},
