@@ -18,7 +18,8 @@ import (
 // and what such a packet gets here.
 type hole struct {
 	class string
-	// seen says where, as far as it is known for certain.
+	// seen says where: ids as in the changelogs of ISC DHCP, Kea and dnsmasq, or
+	// in the descriptions of the CVE list.
 	seen string
 	msg  []byte
 	want reason
@@ -34,7 +35,7 @@ func joined(parts ...[]byte) []byte { return slices.Concat(parts...) }
 func discovery(options ...byte) []byte { return raw(joined([]byte{53, 1, 1}, options, []byte{255})...) }
 
 var holes = []hole{
-	{class: "UDP length beyond the packet", seen: "CVE-2015-8605 (ISC dhcpd, dhclient, dhcrelay)", msg: discovery(), want: malformedFrame,
+	{class: "UDP length beyond the packet", seen: "CVE-2015-8605 (ISC dhcpd, dhclient, dhcrelay end)", msg: discovery(), want: malformedFrame,
 		frame: func(f []byte) []byte { put16(f[38:], uint16(len(f))); return f }},
 	{class: "UDP length shorter than its header", msg: discovery(), want: malformedFrame,
 		frame: func(f []byte) []byte { put16(f[38:], 4); return f }},
@@ -47,7 +48,7 @@ var holes = []hole{
 	{class: "hardware address of no length", msg: with(discovery(), 2, 0), want: malformedMessage},
 	{class: "client id of no length", seen: "CVE-2012-3571 (ISC dhcpd loops for ever)", msg: discovery(61, 0), want: offered},
 	{class: "client id of 255 bytes", seen: "the class of CVE-2017-14493 (dnsmasq, DHCPv6: stack overflow)", msg: discovery(parts(61, 255)...), want: offered, check: echoes(61, 255)},
-	{class: "client id whose type contradicts the hardware address", seen: "CVE-2009-1892 (ISC dhcpd ends)", msg: discovery(61, 7, 1, 2, 0, 0, 0, 0, 11), want: offered,
+	{class: "client id that says another host than the hardware address", seen: "CVE-2009-1892 (ISC dhcpd ends where hosts are known by either)", msg: discovery(61, 7, 1, 2, 0, 0, 0, 0, 11), want: offered,
 		check: func(t *testing.T, a []byte) {
 			if ip4(a[offYiaddr:]) != webIP.As4() {
 				t.Errorf("a client id chose the address %v", a[offYiaddr:offYiaddr+4])
@@ -59,9 +60,9 @@ var holes = []hole{
 	{class: "overloaded field with an option past its end", want: malformedMessage,
 		msg: with(discovery(52, 1, 2), offSname, append(bytes.Repeat([]byte{0}, snameLen-2), 12, 200)...)},
 	{class: "option cut off", msg: raw(53, 1, 1, 61, 200, 1, 2), want: malformedMessage},
-	{class: "address option of two bytes", seen: "CVE-2018-20679, CVE-2019-5747 (udhcpd reads beyond)", msg: discovery(50, 2, 10, 1), want: malformedMessage},
-	{class: "address option of no length", seen: "CVE-2018-20679, CVE-2019-5747 (udhcpd reads beyond)", msg: discovery(54, 0), want: malformedMessage},
-	{class: "maximum size smaller than any message", seen: "CVE-2007-5365 (OpenBSD dhcpd, ISC dhcpd: stack overflow)", msg: discovery(57, 2, 0, 1, 55, 3, 1, 3, 6), want: offered, check: between(300, 548)},
+	{class: "address option of two bytes", seen: "CVE-2018-20679 (BusyBox udhcp reads beyond)", msg: discovery(50, 2, 10, 1), want: malformedMessage},
+	{class: "address option of no length", seen: "the class of CVE-2018-20679, CVE-2019-5747 (BusyBox udhcp reads beyond)", msg: discovery(54, 0), want: malformedMessage},
+	{class: "maximum size smaller than any message", seen: "CVE-2007-5365 (OpenBSD dhcpd, of ISC dhcp-2: stack overflow)", msg: discovery(57, 2, 0, 1, 55, 3, 1, 3, 6), want: offered, check: between(300, 548)},
 	{class: "maximum size larger than any message", msg: discovery(57, 2, 255, 255), want: offered, check: between(300, 1472)},
 	{class: "host name given many times over", seen: "CVE-2004-0460 (ISC dhcpd: overflow in what is logged)", want: offered,
 		msg: discovery(bytes.Repeat(joined([]byte{12, 40}, bytes.Repeat([]byte{'a'}, 40)), 20)...)},
@@ -79,7 +80,7 @@ var holes = []hole{
 	{class: "relay information as large as a packet", msg: with(discovery(slices.Concat(parts(82, 510), parts(61, 30))...), offGiaddr, 10, 9, 0, 1), want: offered, check: between(300, 548)},
 	{class: "relay information that contains itself", msg: with(discovery(82, 6, 82, 4, 82, 2, 82, 0), offGiaddr, 10, 9, 0, 1), want: offered},
 	{class: "messages that servers and proxies send", seen: "the class of CVE-2020-13529 (systemd-networkd: FORCERENEW believed)", msg: raw(53, 1, 9, 255), want: silentType},
-	{class: "lease query", seen: "CVE-2022-2928 (ISC dhcpd: counter overflow)", msg: raw(53, 1, 10, 255), want: silentType},
+	{class: "lease query", seen: "CVE-2022-2928 (ISC dhcpd: counter of references overflows)", msg: raw(53, 1, 10, 255), want: silentType},
 	{class: "unicast from an address of no subnet", seen: "CVE-2025-40779 (Kea ends on an assertion)", msg: with(raw(53, 1, 8, 255), offCiaddr, 203, 0, 113, 5), want: silentOtherAddress,
 		frame: func(f []byte) []byte { a := serverIP.As4(); copy(f[30:], a[:]); return f }},
 	{class: "hop count beyond all limits", seen: "the class of CVE-2003-0039 (ISC dhcrelay forwards for ever)", msg: with(discovery(), 3, 255), want: offered,
@@ -163,8 +164,8 @@ func TestHoles(t *testing.T) {
 }
 
 // TestNothingIsKept: a client that asks for ever, under ever new ids, takes no
-// memory (CVE-2018-5733: a counter that overflowed; CVE-2019-14834: memory lost
-// a request).
+// memory (CVE-2018-5733: references that ISC dhcpd never gave back; CVE-2019-14834:
+// memory that dnsmasq lost with a request).
 func TestNothingIsKept(t *testing.T) {
 	d := newDesk(t, guestNetwork())
 	for i := range 100_000 {
