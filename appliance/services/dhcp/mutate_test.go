@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,7 +28,6 @@ func TestMutated(t *testing.T) {
 	}
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("%d packets, seed %d", count, seed)
-	random := rand.New(rand.NewPCG(seed, 0))
 	var seeds [][]byte
 	for _, f := range frames(t) {
 		seeds = append(seeds, f)
@@ -36,35 +36,57 @@ func TestMutated(t *testing.T) {
 		seeds = append(seeds, requestFrame(h.msg, mac(webMAC), everywhere))
 	}
 	seeds = append(seeds, requestFrame(message(t, webMAC, dhcpv4.MessageTypeRequest, usual, withServer(serverIP), withWanted(webIP)).ToBytes(), mac(webMAC), everywhere))
-	d := newDesk(t, guestNetwork())
-	out, buf := make([]byte, maxFrame), make([]byte, 0, 2*maxFrame)
-	var before runtime.MemStats
-	for i := range count {
-		if i == count/10 {
-			runtime.GC()
-			runtime.ReadMemStats(&before)
+	workers := runtime.GOMAXPROCS(0)
+	desks := make([]*desk, workers)
+	for i := range desks {
+		desks[i] = newDesk(t, guestNetwork())
+	}
+	mutated := func(count int, round uint64) {
+		var all sync.WaitGroup
+		for i, d := range desks {
+			random := rand.New(rand.NewPCG(seed, round<<32|uint64(i)))
+			all.Go(func() { answerMutated(t, d, random, seeds, count/workers) })
 		}
+		all.Wait()
+	}
+	mutated(count/10, 0)
+	before := heap()
+	mutated(count-count/10, 1)
+	if grown := heap() - before; grown > 1<<20 {
+		t.Errorf("the server grew by %d bytes", grown)
+	}
+	runtime.KeepAlive(desks)
+}
+
+func heap() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// answerMutated has a server answer count mutated packets.
+func answerMutated(t *testing.T, d *desk, random *rand.Rand, seeds [][]byte, count int) {
+	out, buf := make([]byte, maxFrame), make([]byte, 0, 2*maxFrame)
+	for range count {
 		f := mutate(random, append(buf[:0], seeds[random.IntN(len(seeds))]...))
 		size := d.answer(d.config, f, true, d.now, out)
 		if d.count(panicked) != 0 {
-			t.Fatalf("panic on %x", f)
+			t.Errorf("panic on %x", f)
+			return
 		}
 		if size == 0 {
 			continue
 		}
 		b := d.config.bindings.find(hw(out[payload+offChaddr:]))
 		if b == nil || ip4(out[payload+offYiaddr:]) != b.ip && ip4(out[payload+offYiaddr:]) != noAddress {
-			t.Fatalf("a wrong answer to %x", f)
+			t.Errorf("a wrong answer to %x", f)
+			return
 		}
 		if stranger(d.config, f) {
-			t.Fatalf("taken for a stranger: %x", f)
+			t.Errorf("taken for a stranger: %x", f)
+			return
 		}
-	}
-	var after runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&after)
-	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 1<<20 {
-		t.Errorf("the server grew by %d bytes", grown)
 	}
 }
 

@@ -6,13 +6,17 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/mdlayher/packet"
+
+	"github.com/sluice-nfv/sluice/appliance/wire/mmsg"
 )
 
 const (
@@ -23,7 +27,8 @@ const (
 	// hack/fuzz.sh sends more.
 	wireVariable = "SLUICE_WIRE_PACKETS"
 
-	floodRate = 10_000 // packets a second
+	floodRate  = 10_000 // packets a second
+	floodBatch = 64     // packets a system call
 )
 
 // attack starts a hostile guest, with a nic of its own.
@@ -66,18 +71,28 @@ func flood(order string) error {
 	if kind == "mutate" {
 		next, rate = mutated, 1e9
 	}
-	began := time.Now()
-	for i := range n {
-		if early := time.Duration(float64(i)/rate*1e9) - time.Since(began); early > time.Millisecond {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	out, began := mmsg.Sending(raw, floodBatch), time.Now()
+	for sent := 0; sent < n; {
+		if early := time.Duration(float64(sent)/rate*1e9) - time.Since(began); early > time.Millisecond {
 			time.Sleep(early)
 		}
-		f, err := next(i)
-		if err != nil {
-			return err
+		size := min(floodBatch, n-sent)
+		for i := range size {
+			f, err := next(sent + i)
+			if err != nil {
+				return err
+			}
+			out.Set(i, f)
 		}
-		if _, err := conn.WriteTo(f, &packet.Addr{HardwareAddr: net.HardwareAddr(f[:6])}); err != nil {
+		moved, err := out.Move(size, true) // what was not moved is made again
+		if err != nil {
 			return fmt.Errorf("send: %w", err)
 		}
+		sent += moved
 	}
 	return nil
 }
@@ -100,18 +115,27 @@ func starve(i int) ([]byte, error) {
 	return frameOf(m.ToBytes(), self), nil
 }
 
-// mutated is a request of the guest's with a few bytes that are not.
-func mutated(i int) ([]byte, error) {
+// whole is a request of the guest's.
+var whole = sync.OnceValues(func() ([]byte, error) {
 	who, err := net.ParseMAC(guestMAC)
 	if err != nil {
 		return nil, err
 	}
-	from := net.HardwareAddr{2, 0x67, 0, byte(i >> 16), byte(i >> 8), byte(i)} // or it would be limited
 	m, err := dhcpv4.NewDiscovery(who, dhcpv4.WithRequestedOptions(dhcpv4.OptionInterfaceMTU), dhcpv4.WithGeneric(dhcpv4.OptionClientIdentifier, []byte{1, 2, 3}))
 	if err != nil {
 		return nil, err
 	}
-	f := frameOf(m.ToBytes(), from)
+	return frameOf(m.ToBytes(), who), nil
+})
+
+// mutated is a request of the guest's with a few bytes that are not.
+func mutated(i int) ([]byte, error) {
+	f, err := whole()
+	if err != nil {
+		return nil, err
+	}
+	f = slices.Clone(f)
+	copy(f[6:], []byte{2, 0x67, 0, byte(i >> 16), byte(i >> 8), byte(i)}) // or it would be limited
 	for range 1 + rand.IntN(5) {
 		at := 42
 		if rand.IntN(2) == 0 {
