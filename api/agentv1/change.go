@@ -176,7 +176,7 @@ func equalBindings(a, b DHCPBinding) bool { return a.Equal(&b) }
 // difference walks two sorted lists.
 func difference[T any](was, is []T, order func(a, b T) int, same func(a, b T) bool) (e Edit[T]) {
 	for len(was) > 0 || len(is) > 0 {
-		turn := 0
+		var turn int
 		switch {
 		case len(was) == 0:
 			turn = 1

@@ -99,7 +99,7 @@ func sizeConnections() error {
 	if err := unix.Sysinfo(&info); err != nil {
 		return fmt.Errorf("read size of memory: %w", err)
 	}
-	entries := connections(uint64(info.Totalram) * uint64(info.Unit))
+	entries := connections(info.Totalram * uint64(info.Unit))
 	return errors.Join(setKernel(conntrackBuckets, entries), setKernel(conntrackMax, entries))
 }
 

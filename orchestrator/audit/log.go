@@ -164,11 +164,11 @@ func (l *Log) put(e *entry) error {
 // flush waits until all that was put before is on the disk, or cannot be.
 func (l *Log) flush(ctx context.Context) {
 	e := &entry{written: make(chan error, 1)}
-	if l.put(e) != nil {
+	if err := l.put(e); err != nil { // closed: all is
 		return
 	}
 	select {
-	case <-e.written:
+	case <-e.written: //nolint:errcheck // what cannot be written is said where it was put
 	case <-ctx.Done():
 	}
 }

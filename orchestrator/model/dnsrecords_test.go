@@ -42,7 +42,7 @@ func TestDNSRecords(t *testing.T) {
 		"too long with domain":   {[]v1.DNSRecord{{Name: long, IPs: one}}, "invalid-dns-name"},
 		"no address of a host":   {[]v1.DNSRecord{{Name: "db", IPs: []netip.Addr{ip("127.0.0.1")}}}, "address-not-unicast"},
 		"too many":               {many, "too-many-dns-records"},
-		"too many of one adress": {crowd, "too-many-dns-records"},
+		"too many of an address": {crowd, "too-many-dns-records"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)

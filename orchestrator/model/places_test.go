@@ -57,13 +57,6 @@ func TestPlacesRefused(t *testing.T) {
 	}
 }
 
-// addVMClean makes a VM on the guest network before the test proper.
-func (w *world) addVMClean(name string) *v1.VMInstance {
-	vm := w.addVM(name, w.guest)
-	w.clean()
-	return vm
-}
-
 func TestL2Refused(t *testing.T) {
 	create := func(change func(*v1.CreateL2Network)) func(w *world) error {
 		return func(w *world) error {

@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -53,7 +54,8 @@ func TestAnotherProvider(t *testing.T) {
 		t.Errorf("DNS detached under it: %v", err)
 	}
 	_, err := model.DetachNetworkServices(tx, plantest.Guest, asked, false)
-	if refusal, ok := err.(*v1.Error); !ok || refusal.Code != "service-in-use" || !slices.Equal(refusal.Resources, []string{nic.UUID}) {
+	var refusal *v1.Error
+	if !errors.As(err, &refusal) || refusal.Code != "service-in-use" || !slices.Equal(refusal.Resources, []string{nic.UUID}) {
 		t.Errorf("detached while in use: %v", err)
 	}
 	if _, err := model.DetachNetworkServices(tx, plantest.Guest, asked, true); err != nil {

@@ -93,7 +93,9 @@ func dnsUpstreamMain(args []string) error {
 // upstreamAnswer keeps the question as it came, its letters' case too.
 func upstreamAnswer(query []byte) []byte {
 	const header, fixed = 12, 4
-	end, off, err := 0, header, error(nil)
+	var end int
+	var err error
+	off := header
 	if len(query) > header {
 		if _, end, err = dns.UnpackDomainName(query, off); err != nil || end+fixed > len(query) {
 			return nil

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"net/netip"
+	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -76,7 +78,7 @@ func connected(waiting []unix.PollFd) error {
 			continue
 		}
 		if err != nil || ready == 0 {
-			return fmt.Errorf("%d connections of %d not made within a second: %v", len(left), len(waiting), err)
+			return fmt.Errorf("%d connections of %d not made within a second: %w", len(left), len(waiting), cmp.Or(err, os.ErrDeadlineExceeded))
 		}
 		still := left[:0]
 		for _, w := range left {

@@ -171,5 +171,5 @@ func sequence(err error) (uint32, bool) {
 	if !errors.As(err, &refused) {
 		return 0, false
 	}
-	return uint32(refused.Sequence), true
+	return refused.Sequence, true
 }

@@ -29,7 +29,7 @@ func TestPace(t *testing.T) {
 		if got := p.many; got != c.gathers {
 			t.Errorf("%s: gathers %v", name, got)
 		}
-		if p.rest(now) > 0 && p.rest(now) > 0 {
+		if first, second := p.rest(now), p.rest(now); first > 0 && second > 0 {
 			t.Errorf("%s: a rest in which nothing came is followed by another, not by waiting", name)
 		}
 		p.saw(1)

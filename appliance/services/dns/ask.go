@@ -90,7 +90,8 @@ func optionsOf(msg []byte) []byte {
 	if len(msg) < headerLen {
 		return nil
 	}
-	off, ok := headerLen, true
+	var ok bool
+	off := headerLen
 	for range be16(msg[4:]) {
 		if off, ok = skipName(msg, off); !ok || off+4 > len(msg) {
 			return nil

@@ -183,7 +183,7 @@ func (s *Sockets[T]) drain(fd uintptr) bool {
 // receive takes one datagram; the kernel tells again of those behind it.
 func (s *Sockets[T]) receive(k *socket[T]) {
 	n, err := receive(int(k.fd), s.buf[:])
-	if err == unix.EAGAIN || err == unix.EINTR {
+	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
 		return
 	}
 	if s.handler.Arrived(k.of, s.buf[:n], err) {
