@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/sluice-nfv/sluice/api/agentv1"
@@ -49,9 +50,18 @@ func (a *Agent) Patch(ctx context.Context, raw []byte) (agentv1.RouterStatus, er
 	return a.Status(ctx), nil
 }
 
-// Offer is Put without waiting, also before Run.
-func (a *Agent) Offer(raw []byte) error {
-	_, err := a.offer(raw)
+// Offer is Put without waiting, also before Run, of a spec that was made here
+// and need not be parsed; d is its content's digest.
+func (a *Agent) Offer(spec agentv1.RouterSpec, d agentv1.Digest) error {
+	raw, err := json.Marshal(spec)
+	if err != nil {
+		return fmt.Errorf("encode spec: %w", err)
+	}
+	in := Incoming{Raw: raw, Spec: spec}
+	in.hash(d)
+	a.admission.Lock()
+	defer a.admission.Unlock()
+	_, err = a.admit(in)
 	return err
 }
 

@@ -1,9 +1,11 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"syscall"
@@ -35,14 +37,37 @@ func (a *App) withFile() error {
 // fileRouter is the router that the file is for. An unreadable file is
 // reported later, and may be mended while the agent runs.
 func (a *App) fileRouter() string {
-	var spec struct {
-		RouterUUID string `json:"routerUuid"`
-	}
-	raw, err := os.ReadFile(a.cfg.SpecFile)
-	if err != nil || json.Unmarshal(raw, &spec) != nil || spec.RouterUUID == "" {
+	f, err := os.Open(a.cfg.SpecFile)
+	if err != nil {
 		return nameless
 	}
-	return spec.RouterUUID
+	defer f.Close()
+	return cmp.Or(routerOf(f), nameless)
+}
+
+// routerOf reads a spec's routerUuid, and no further: what comes behind it may
+// be long. Empty: it has none.
+func routerOf(spec io.Reader) string {
+	dec := json.NewDecoder(spec)
+	if open, err := dec.Token(); err != nil || open != json.Delim('{') {
+		return ""
+	}
+	for dec.More() {
+		key, err := dec.Token()
+		if err != nil {
+			return ""
+		}
+		var value json.RawMessage
+		if dec.Decode(&value) != nil {
+			return ""
+		}
+		if key == "routerUuid" {
+			var uuid string
+			_ = json.Unmarshal(value, &uuid) // another type is reported when it is applied
+			return uuid
+		}
+	}
+	return ""
 }
 
 func readSpec(path string) (agent.Incoming, error) {
@@ -65,26 +90,26 @@ func (a *App) offerFile() {
 		err = fmt.Errorf("spec version %d is newer than %d", in.Spec.Version, agentv1.SpecVersion)
 	}
 	if err == nil {
-		err = a.offerContent(in.Spec.Content)
+		d := in.Digest
+		if len(in.Ignored) > 0 { // which is not in the content
+			d = in.Spec.Content.Digest()
+		}
+		err = a.offerContent(in.Spec.Content, d)
 	}
 	if err != nil {
 		a.log.Error("spec file not applied", "file", a.cfg.SpecFile, "err", err)
 	}
 }
 
-func (a *App) offerContent(c agentv1.Content) error {
+func (a *App) offerContent(c agentv1.Content, d agentv1.Digest) error {
 	now := a.agent.Accepted()
 	spec := agentv1.RouterSpec{
-		Version: agentv1.SpecVersion, RouterUUID: a.agent.Router(), Generation: now.Generation, Hash: c.Hash(), Content: c,
+		Version: agentv1.SpecVersion, RouterUUID: a.agent.Router(), Generation: now.Generation, Hash: d.String(), Content: c,
 	}
 	if now != (ledger.Mark{Generation: spec.Generation, Hash: spec.Hash}) {
 		spec.Generation++
 	}
-	raw, err := json.Marshal(spec)
-	if err != nil {
-		return err
-	}
-	return a.agent.Offer(raw)
+	return a.agent.Offer(spec, d)
 }
 
 func (a *App) runFile(ctx context.Context) error {
