@@ -118,10 +118,11 @@ func (w *world) startTraced(n int) {
 	w.agent = startIn(w.t, w.router, append(args, binary, "run", "--config", w.drive, "--state", w.state)...)
 }
 
-var changing = regexp.MustCompile(`counter packets \d+ bytes \d+|# handle \d+|expires \S+|link-netns\S* \S+|if\d+|\d+: |valid_lft \S+ preferred_lft \S+|qlen \d+`)
+var changing = regexp.MustCompile(`(?m)^Error: Peer netns reference is invalid\.\n|counter packets \d+ bytes \d+|# handle \d+|expires \S+|link-netns\S* \S+|if\d+|\d+: |valid_lft \S+ preferred_lft \S+|qlen \d+`)
 
 // kernel is the router's rules, addresses and routes, without what differs from
-// one namespace to the next.
+// one namespace to the next, and without ip's complaint that another namespace
+// went while it looked.
 func (w *world) kernel() string {
 	w.t.Helper()
 	var all strings.Builder

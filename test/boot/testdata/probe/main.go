@@ -26,7 +26,6 @@ var steps = []string{
 	"iptables -w -N SL-FWD",
 	"iptables -w -A SL-FWD -m conntrack --ctstate RELATED,ESTABLISHED -m comment --comment x -j ACCEPT",
 	"iptables -w -A SL-FWD -m conntrack --ctstate DNAT -j ACCEPT",
-	"iptables -w -t mangle -A FORWARD -p tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu",
 	"iptables -w -t nat -A POSTROUTING -o lo -j MASQUERADE --random-fully",
 	"iptables -w -t nat -A PREROUTING -p udp --dport 53 -j DNAT --to-destination 127.0.0.1:5353",
 	"iptables -w -t nat -A POSTROUTING -s 10.0.0.0/8 ! -d 224.0.0.0/4 -j SNAT --to-source 192.0.2.1 --random-fully",
@@ -41,6 +40,9 @@ var steps = []string{
 	"nft add rule ip sluice pre dnat to ip daddr map @eip",
 	"nft add rule ip sluice pre dnat ip to ip daddr . ip protocol . th dport map @forward",
 	"nft add rule ip sluice post ip daddr & 240.0.0.0 != 224.0.0.0 snat to ip saddr map @eip",
+	"nft add chain ip sluice through { type filter hook forward priority 0 ; }",
+	"nft add rule ip sluice through tcp flags & (syn|rst) == syn tcp option maxseg size set rt mtu",
+	"nft add rule ip sluice through ct state new fib saddr type local drop",
 	"nft list ruleset",
 }
 
