@@ -204,15 +204,17 @@ func needs(t *testing.T, binary, pkg string) {
 
 // hook writes the script that a client calls with its news: the whole
 // environment goes to a file named after the reason (first word given, or
-// $reason), and the address to the nic, as far as the client leaves that to it.
+// $reason), once the address is on the nic, as far as the client leaves that to
+// the script.
 func (w *world) hook(address string) string {
 	path := filepath.Join(w.dir, "hook")
 	script := fmt.Sprintf(`#!/bin/sh
 r="${reason:-$1}"
-env > "%[1]s/$r.part" && mv "%[1]s/$r.part" "%[1]s/$r.env"
+env > "%[1]s/$r.part"
 case "$r" in
 %[2]s
 esac
+mv "%[1]s/$r.part" "%[1]s/$r.env"
 exit 0
 `, w.dir, address)
 	if err := os.WriteFile(path, []byte(script), 0o755); err != nil {
