@@ -129,6 +129,22 @@ func (c *Client) call(ctx context.Context, method, path string, header http.Head
 	return nil
 }
 
+// Save makes a POST and writes the answer, of whatever length, as it comes.
+func (c *Client) Save(ctx context.Context, path string, to io.Writer) error {
+	resp, err := c.send(ctx, http.MethodPost, path, nil, nil)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode >= 300 {
+		return problem(resp, io.LimitReader(resp.Body, answerLimit))
+	}
+	if _, err := io.Copy(to, resp.Body); err != nil {
+		return fmt.Errorf("%s %s: save answer: %w", http.MethodPost, path, err)
+	}
+	return nil
+}
+
 func (c *Client) send(ctx context.Context, method, path string, header http.Header, body any) (*http.Response, error) {
 	var reader io.Reader
 	if body != nil {

@@ -141,7 +141,7 @@ func rate(c Config) httpapi.Rate {
 func open(ctx context.Context, c Config) (*store.Store, error) {
 	sc := store.Config{Endpoints: c.Etcd, Quota: c.EtcdQuota, Catalog: catalog(), Log: c.Log}
 	if len(c.Etcd) == 0 {
-		sc.Dir = filepath.Join(c.DataDir, "etcd")
+		sc.Dir = storeDir(c)
 	}
 	return store.Open(ctx, sc)
 }

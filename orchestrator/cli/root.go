@@ -86,7 +86,7 @@ before its SLUICE_ variable, and that before the configuration file, see
 	}
 	add(root, commandGroup, extra...)
 	add(root, commandGroup, s.accessCommands()...)
-	add(root, commandGroup, s.auditCommand(), s.applyCommand(), s.explainAnyCommand(), s.exportCommand(), s.configCommand(), s.versionCommand(version))
+	add(root, commandGroup, s.auditCommand(), s.applyCommand(), s.explainAnyCommand(), s.exportCommand(), s.backupCommand(), s.configCommand(), s.versionCommand(version))
 	root.SetHelpCommandGroupID(commandGroup)
 	root.SetCompletionCommandGroupID(commandGroup)
 	checkArgs(root)

@@ -70,6 +70,7 @@ var access = map[string]struct {
 	"GET /v1/tokens":             {admins | tenants, owns},
 	"POST /v1/tokens":            {admins | tenants, none},
 	"DELETE /v1/tokens/{uuid}":   {admins | tenants, owns},
+	"POST /v1/backup":            {adminWrite, none},
 	"GET /v1/events":             {tenantRead, sees},
 	"GET /v1/audit":              {auditRead, sees},
 	"GET /v1/audit/{uuid}":       {auditRead, sees},

@@ -148,6 +148,7 @@ func New(c Config) *API {
 	a.accounts()
 	a.tokenRoutes()
 	a.auditRoutes()
+	a.backupRoute()
 	a.places()
 	a.l2Networks()
 	a.l3Networks()

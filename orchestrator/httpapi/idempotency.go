@@ -35,8 +35,12 @@ func (a *API) idempotent(c *gin.Context) {
 	if c.Request.Method != http.MethodPost || !given || c.FullPath() == "" || isDryRun(c) {
 		return
 	}
-	if groupOf(routeOf(c.Request.Method, c.FullPath())) == "tokens" {
+	switch groupOf(routeOf(c.Request.Method, c.FullPath())) {
+	case "tokens":
 		refuse(c, v1.Invalid("no-idempotency-key", "a token is made without an Idempotency-Key: its answer has a secret, which is not kept; list tokens if you do not know whether it was made"))
+		return
+	case "backup":
+		refuse(c, v1.Invalid("no-idempotency-key", "a backup is made without an Idempotency-Key: its answer is all secrets, and is not kept; make another one"))
 		return
 	}
 	if len(key) != 1 || !validKey(key[0]) {

@@ -49,7 +49,7 @@ func (panicking) OnWrite(e *zapcore.CheckedEntry, fields []zapcore.Field) {
 }
 
 func damaged(file, stage string, err error) error {
-	return fmt.Errorf("%s %s: %w; nothing was changed: keep a copy of the data directory, then restore its newest backup, "+
+	return fmt.Errorf("%s %s: %w; nothing was changed: keep a copy of the data directory, then restore its newest backup into an empty one (`sluice restore`), "+
 		"or look for the fault of the disk (dmesg)", stage, file, err)
 }
 

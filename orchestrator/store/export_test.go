@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strconv"
 	"testing"
 	"time"
 
@@ -104,3 +105,14 @@ func (l lossy) commit(ctx context.Context, g *guard, writes []entry) (int64, boo
 	_, _, _ = l.unowned.commit(ctx, g, writes)
 	return 0, false, errors.New("connection reset")
 }
+
+// OpenRestored is a store on it whose revisions are ahead, as after a restore.
+func (m MemoryBackend) OpenRestored(ctx context.Context, base int64) (*Store, error) {
+	if found, err := read(ctx, m.memory, baseKey, ""); err != nil || len(found) == 0 {
+		m.PutRaw(baseKey, strconv.FormatInt(base, 10))
+	}
+	return m.Open(ctx)
+}
+
+// GenerationJump is how far routers' generations are ahead after a restore.
+const GenerationJump = generationJump

@@ -102,6 +102,13 @@ func NewMemory(c model.Catalog) *Store {
 }
 
 func open(ctx context.Context, b backend, c model.Catalog, log *slog.Logger) (*Store, error) {
+	base, err := baseOf(ctx, b)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open store: %w", err), b.close())
+	}
+	if base > 0 {
+		b = shifted{b, base}
+	}
 	s := &Store{backend: b, catalog: c, log: log, writing: make(chan struct{}, 1), fed: make(chan struct{})}
 	s.running, s.stop = context.WithCancel(context.Background())
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)

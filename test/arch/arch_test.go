@@ -115,6 +115,7 @@ var never = []struct{ from, imported, why string }{
 	{"orchestrator/store", module + "orchestrator/httpapi", "the spine goes one way"},
 	{"orchestrator/store", module + "orchestrator/reconcile", "the spine goes one way"},
 	{"orchestrator/reconcile", module + "orchestrator/httpapi", "the spine goes one way"},
+	{"orchestrator/backup", module + "orchestrator", "a format knows nothing of who writes it"},
 	{"orchestrator/audit", module + "orchestrator", "a chain knows nothing of who writes it"},
 	{"orchestrator/hypervisor", module + "orchestrator/model", "a hypervisor knows domains, not networks"},
 	{"appliance/dataplane", module + "appliance/services", "services plan for the data plane, not the reverse"},

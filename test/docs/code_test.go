@@ -107,7 +107,7 @@ func unknown(t *testing.T, words []string) string {
 			words[i] = "zone"
 		}
 	}
-	cmd, rest, err := cli.Command("", serverCommand(t), cli.DoctorCommand(nothing)).Find(words)
+	cmd, rest, err := cli.Command("", serverCommand(t), cli.RestoreCommand(nowhere), cli.DoctorCommand(nothing)).Find(words)
 	switch {
 	case err != nil:
 		return err.Error()

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"os"
 	"path"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sluice-nfv/sluice/orchestrator/backup"
 	"github.com/sluice-nfv/sluice/orchestrator/cli"
 	"github.com/sluice-nfv/sluice/orchestrator/doctor"
 )
@@ -76,6 +78,9 @@ func TestCommandsAreUnderstood(t *testing.T) {
 	}
 }
 
+// nowhere is where nothing is restored.
+func nowhere(context.Context, string, io.ReadSeeker) (backup.Info, error) { return backup.Info{}, nil }
+
 // nothing is what a doctor finds on no machine.
 func nothing(context.Context, *doctor.Facts) {}
 
@@ -85,7 +90,7 @@ func refused(t *testing.T, words []string) string {
 	t.Helper()
 	var out, errOut bytes.Buffer
 	args := slices.Concat(words, []string{"--server", "unix:///nowhere/sluice.sock"})
-	if code := cli.Main(context.Background(), "", args, &out, &errOut, serverCommand(t), cli.DoctorCommand(nothing)); code == 2 {
+	if code := cli.Main(context.Background(), "", args, &out, &errOut, serverCommand(t), cli.RestoreCommand(nowhere), cli.DoctorCommand(nothing)); code == 2 {
 		return strings.TrimSpace(errOut.String())
 	}
 	return ""

@@ -16,7 +16,7 @@ var version = "dev"
 
 func main() {
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := cli.Main(ctx, version, os.Args[1:], os.Stdout, os.Stderr, serverCommand(app.Run), cli.DoctorCommand(app.Examine))
+	code := cli.Main(ctx, version, os.Args[1:], os.Stdout, os.Stderr, serverCommand(app.Run), cli.RestoreCommand(restore), cli.DoctorCommand(app.Examine))
 	cancel()
 	os.Exit(code)
 }

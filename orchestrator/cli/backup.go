@@ -1,0 +1,105 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluice-nfv/sluice/orchestrator/backup"
+)
+
+// backupCommand saves all that a server keeps in its store.
+func (s *session) backupCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "backup FILE", Short: "save everything that the server keeps to a new file", Args: cobra.ExactArgs(1),
+		Long: `backup writes the whole store at one moment to a new file that only you can
+read: all objects, tokens (as hashes), and the keys of both certificate
+authorities. The file is not encrypted, and whoever has it can take over every
+router: keep it as you would keep the keys. Audit records, the admin token's
+file and images are not in it. ` + "`sluice restore`" + ` makes a server of it.`,
+		Example: "  sluice backup /root/sluice-$(date +%F).backup",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := s.open(cmd); err != nil {
+				return err
+			}
+			info, err := s.backup(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(s.out, "%s: %d entries at revision %d; it has the keys of everything and is not encrypted\n", clean(args[0]), info.Entries, info.Revision)
+			return err
+		},
+	}
+}
+
+// backup is only there when it was checked and is on the disk.
+func (s *session) backup(ctx context.Context, path string) (info backup.Info, err error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return info, fmt.Errorf("make backup file: %w", err)
+	}
+	defer func() {
+		if err = errors.Join(err, f.Close()); err != nil {
+			os.Remove(path)
+		}
+	}()
+	if err := s.api.Save(ctx, "/v1/backup", f); err != nil {
+		return info, err
+	}
+	if err := f.Sync(); err != nil {
+		return info, fmt.Errorf("write backup file: %w", err)
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return info, fmt.Errorf("read backup file: %w", err)
+	}
+	return backup.Read(f, func(string, []byte) error { return nil })
+}
+
+// RestoreCommand makes a data directory of a backup, with what main gives it.
+func RestoreCommand(restore func(ctx context.Context, dataDir string, from io.ReadSeeker) (backup.Info, error)) *cobra.Command {
+	var dir string
+	cmd := &cobra.Command{
+		Use: "restore FILE", Short: "make the data directory of a server from a backup, without a server", Args: cobra.ExactArgs(1),
+		Long: `restore checks a backup and makes a store of it in an empty data directory. Then
+start the server there. A damaged file, one of a newer version, and a directory
+that is not empty are refused.
+
+Routers that run are adopted, not rebuilt: they know the certificate authorities
+of the backup. Fences, generations and ETags go on above all that was seen before,
+also after the backup was made. End the old server first: two of them would
+both command the routers.
+
+What was done since the backup is forgotten. Look after it by hand: tokens that
+were revoked since then are valid again (` + "`sluice token list`" + `), and routers that
+were made since then run on as domains that the server does not know
+(` + "`sluice doctor`" + ` names them) with addresses that it may give away.`,
+		Example: "  sluice restore /root/sluice.backup --data-dir /var/lib/sluice",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := Configure(cmd); err != nil {
+				return err
+			}
+			f, err := os.Open(args[0])
+			if err != nil {
+				return fmt.Errorf("open backup: %w", err)
+			}
+			defer f.Close()
+			info, err := restore(cmd.Context(), dir, f)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: restored %d entries of %s, made by sluice %s; start it with `sluice server --data-dir %[1]s`\n",
+				clean(filepath.Clean(dir)), info.Entries, info.Created.Format(time.RFC3339), clean(info.Server))
+			return err
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&dir, "data-dir", "/var/lib/sluice", "empty or new directory of the server")
+	Configurable(f)
+	return cmd
+}
