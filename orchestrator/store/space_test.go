@@ -110,7 +110,7 @@ func TestFullAtStart(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s = openStore(t, store.Config{Dir: dir, Quota: 8 * smallQuota})
+	s = openStore(t, store.Config{Dir: dir, Quota: 100 * smallQuota}) // a fast disk fills beyond the quota before etcd notices
 	uuid := model.NewUUID()
 	if _, err := s.Update(t.Context(), newZone(uuid)); err != nil {
 		t.Fatalf("with a larger quota a write gives %v", err)

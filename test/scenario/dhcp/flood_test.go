@@ -164,7 +164,7 @@ func TestStarvation(t *testing.T) {
 		w.renew()
 		w.eventually("renewed", 8*time.Second, func() bool { return w.told("renew") != nil })
 	}
-	if out, err := w.udhcpc("-n", "-q").CombinedOutput(); err != nil {
+	if out, err := w.lease(3); err != nil { // a busy machine lets the ring overflow, with his packets in it
 		t.Errorf("nobody gets an address now: %v\n%s", err, out)
 	}
 	w.eventually("all of the flood is there", 20*time.Second, func() bool { return w.counter("dhcp_received_total") >= 4*floodRate })
@@ -176,6 +176,17 @@ func TestStarvation(t *testing.T) {
 	if c["dhcp_decline_total"]+c["dhcp_release_total"]+c["dhcp_sockets_reopened_total"] != 0 || c["dhcp_dropped_limited_total"] == 0 || c["dhcp_ignored_unknown_mac_total"] < floodRate {
 		t.Errorf("counters %v", c)
 	}
+}
+
+// lease has a client try so often to get an address.
+func (w *world) lease(tries int) (out []byte, err error) {
+	w.t.Helper()
+	for range tries {
+		if out, err = w.udhcpc("-n", "-q").CombinedOutput(); err == nil {
+			break
+		}
+	}
+	return out, err
 }
 
 // TestMutatedOnTheWire: broken packets as fast as they can be sent. The server
