@@ -47,7 +47,7 @@ func (k Claims) Check(next agentv1.Content, ch agentv1.Change) error {
 		if err := validate(next, at, e); err != nil {
 			return err
 		}
-		known, gone := free[e.VIP]
+		gone, known := free[e.VIP]
 		if _, taken := k[e.VIP]; known && !gone || taken && !gone {
 			return dataplane.Fieldf(at+"/vip", "%s is another EIP's", e.VIP)
 		}

@@ -17,7 +17,7 @@ func (s Service) Edit(_ agentv1.Content, ch agentv1.Change, links dataplane.Link
 }
 
 func (s Service) want(rules []agentv1.PortForwarding, links dataplane.Links) (w dataplane.Want) {
-	vips := map[netip.Addr]bool{}
+	vips := map[carried]bool{}
 	for _, f := range rules {
 		s.add(&w, f, links, vips)
 	}

@@ -25,7 +25,7 @@ func (Service) Name() string { return "port-forwarding" }
 // what needs a nic that is not there is left out.
 func (s Service) Want(c agentv1.Content, links dataplane.Links) (dataplane.Want, error) {
 	w := dataplane.Want{}
-	vips := map[netip.Addr]bool{}
+	vips := map[carried]bool{}
 	for i, f := range c.PortForwardings {
 		at := fmt.Sprintf("/content/portForwardings/%d", i)
 		if err := validate(c, at, f); err != nil {
@@ -39,8 +39,15 @@ func (s Service) Want(c agentv1.Content, links dataplane.Links) (dataplane.Want,
 	return w, nil
 }
 
-// add has each address once; vips are those there are.
-func (s Service) add(w *dataplane.Want, f agentv1.PortForwarding, links dataplane.Links, vips map[netip.Addr]bool) {
+// carried is an address on a nic. One that rules want on two nics is had twice,
+// for Merge to refuse.
+type carried struct {
+	vip  netip.Addr
+	link string
+}
+
+// add has each address of a nic once; vips are those there are.
+func (s Service) add(w *dataplane.Want, f agentv1.PortForwarding, links dataplane.Links, vips map[carried]bool) {
 	public, ok := links[f.Interface]
 	if _, guest := links[f.GuestInterface]; !ok || !guest {
 		return
@@ -49,8 +56,8 @@ func (s Service) add(w *dataplane.Want, f agentv1.PortForwarding, links dataplan
 		VIP: f.VIP, Protocol: f.Protocol, First: f.VIPPortStart, Last: f.VIPPortEnd,
 		Guest: f.GuestIP, To: f.PrivatePortStart, Allowed: f.AllowedCIDR, Owner: s.Name(),
 	})
-	if !f.VIPIsRouter && !vips[f.VIP] {
-		vips[f.VIP] = true
+	if at := (carried{f.VIP, public}); !f.VIPIsRouter && !vips[at] {
+		vips[at] = true
 		w.Addresses = append(w.Addresses, dataplane.Address{Link: public, Prefix: netip.PrefixFrom(f.VIP, 32), Owner: s.Name()})
 	}
 }
