@@ -96,6 +96,13 @@ func afterCrash(t *testing.T, name string, a *memory, c Config, begun, ended []u
 		t.Fatalf("%s: %v", name, err)
 	}
 	defer l.Close()
+	onRecord(t, name, l, begun, ended)
+}
+
+// onRecord: calls that were begun, as far as they are kept, are done or
+// interrupted, and those that were ended are done.
+func onRecord(t *testing.T, name string, l *Log, begun, ended []uint64) {
+	t.Helper()
 	v := intact(t, l)
 	states := map[uint64]string{}
 	for _, r := range records(t, l, Query{}) {
@@ -183,14 +190,5 @@ func afterKill(t *testing.T, name, dir string, begun []uint64) {
 		t.Fatalf("%s: %v", name, err)
 	}
 	defer l.Close()
-	v := intact(t, l)
-	states := map[uint64]string{}
-	for _, r := range records(t, l, Query{}) {
-		states[r.Number] = r.State
-	}
-	for _, n := range begun {
-		if s := states[n]; n >= v.Chains[0].First && s != v1.AuditDone && s != v1.AuditInterrupted {
-			t.Errorf("%s: call %d was begun, and is %q", name, n, s)
-		}
-	}
+	onRecord(t, name, l, begun, nil)
 }

@@ -18,8 +18,8 @@ var DefaultQuotas = map[Kind]int{
 // TokenQuota is the quota of tokens, which are no part of the model: who keeps
 // them counts them.
 const (
-	TokenQuota   = "tokens"
-	defaultToken = 20
+	TokenQuota    = "tokens"
+	defaultTokens = 20
 )
 
 // MaxQuota is the highest that can be set.
@@ -30,24 +30,22 @@ const Unlimited = -1
 
 // Allowed is how many objects of a kind an account may own.
 func Allowed(a *v1.Account, kind Kind) int {
-	if a.UUID == v1.AdminAccountUUID {
-		return Unlimited
-	}
-	if n, ok := a.Quotas[kind.String()]; ok {
-		return n
-	}
-	return DefaultQuotas[kind]
+	return allowed(a, kind.String(), DefaultQuotas[kind])
 }
 
 // AllowedTokens is how many tokens an account may have.
 func AllowedTokens(a *v1.Account) int {
+	return allowed(a, TokenQuota, defaultTokens)
+}
+
+func allowed(a *v1.Account, name string, unlessSet int) int {
 	if a.UUID == v1.AdminAccountUUID {
 		return Unlimited
 	}
-	if n, ok := a.Quotas[TokenQuota]; ok {
+	if n, ok := a.Quotas[name]; ok {
 		return n
 	}
-	return defaultToken
+	return unlessSet
 }
 
 // CheckTokenQuota is whether an account with so many tokens may have one more.

@@ -2,7 +2,6 @@ package reconcile
 
 import (
 	"context"
-	"log/slog"
 	"maps"
 	"net/netip"
 	"slices"
@@ -258,7 +257,7 @@ func (r *Reconciler) askWire(ctx context.Context, view *model.View, places []mod
 			answers, err := r.L2s.WhoHas(ctx, l2, ips)
 			if err != nil {
 				if ctx.Err() == nil {
-					r.Log.Log(ctx, slog.LevelDebug, "ask who has addresses", "l2", l2.UUID, "err", err)
+					r.Log.Debug("ask who has addresses", "l2", l2.UUID, "err", err)
 				}
 				return
 			}

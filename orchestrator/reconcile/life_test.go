@@ -538,11 +538,14 @@ func TestEveryFailureNamesItsStageAndIsOvercome(t *testing.T) {
 		s := newSite(t, 1, 1)
 		uuid := s.serve(s.vms[0]).UUID
 		s.machines[0].FailNext("StopDomain", boom)
+		s.machines[0].FailNext("StopDomain", boom) // the first may be over before anybody waits
 		s.act("stop")
 		if err := s.r.WaitRouter(t.Context(), uuid); v1.Code(err) != "router-failed" {
 			t.Fatalf("got %v", err)
 		}
-		must(t, 0, s.r.WaitRouter(t.Context(), uuid))
+		if err := s.r.WaitRouter(t.Context(), uuid); err != nil { // the second
+			must(t, 0, s.r.WaitRouter(t.Context(), uuid))
+		}
 	})
 	t.Run("GetDomain", func(t *testing.T) { // seen next time
 		s := newSite(t, 1, 1)

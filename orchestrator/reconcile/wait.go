@@ -91,8 +91,9 @@ func (r *Reconciler) serving(view *model.View, row *v1.VirtualRouter) (bool, err
 }
 
 // Settle waits until VIPs were asked about on the wire, and every router that
-// answers is what the newest view wants of it: after it, a change that was stored before holds for packets too. One
-// that is down does not hold it up; it will be right when it is back.
+// answers is what the newest view wants of it: after it, a change that was
+// stored before holds for packets too. One that is down does not hold it up; it
+// will be right when it is back.
 func (r *Reconciler) Settle(ctx context.Context) error {
 	r.claims.settled(ctx, false)
 	view := r.Store.View()
