@@ -306,6 +306,8 @@ func (c *call) claim(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	// A domain that a killed orchestrator has started is no stranger.
+	maps.DeleteFunc(heard, func(_ model.Place, mac string) bool { return c.view.MACOwner(mac) == c.uuid })
 	if len(heard) == 0 {
 		return nil
 	}

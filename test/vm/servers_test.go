@@ -40,6 +40,7 @@ func TestTwoServers(t *testing.T) {
 		s.check(s.Serve(t.Context()))
 		s.oneRouter()
 	}
+	s.noRouter() // a killed server's place in the queue for the router's lock is kept for ten seconds
 	s.nothingLeft()
 }
 
