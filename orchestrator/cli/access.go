@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sluice-nfv/sluice/api/client"
 	v1 "github.com/sluice-nfv/sluice/api/v1"
 )
 
@@ -28,7 +29,7 @@ func (s *session) accessCommands() []*cobra.Command {
 	return []*cobra.Command{token, quota}
 }
 
-// itemsCommand lists what answers all its items at once.
+// itemsCommand lists what is no noun.
 func (s *session) itemsCommand(n *noun, short string, query func(*cobra.Command) (url.Values, error)) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: short, Args: cobra.NoArgs,
@@ -36,27 +37,20 @@ func (s *session) itemsCommand(n *noun, short string, query func(*cobra.Command)
 			if err := s.open(cmd); err != nil {
 				return err
 			}
-			path := "/v1/" + n.path
+			var q url.Values
 			if query != nil {
-				q, err := query(cmd)
-				if err != nil {
+				var err error
+				if q, err = query(cmd); err != nil {
 					return err
 				}
-				path += "?" + q.Encode()
 			}
-			return s.printItems(cmd, n, http.MethodGet, path, nil)
+			all, err := client.List[object](cmd.Context(), s.api, "/v1/"+n.path, q)
+			if err != nil {
+				return err
+			}
+			return s.print(n, all, false)
 		},
 	}
-}
-
-func (s *session) printItems(cmd *cobra.Command, n *noun, method, path string, body any) error {
-	var got struct {
-		Items []object `json:"items"`
-	}
-	if err := s.api.Do(cmd.Context(), method, path, body, &got); err != nil {
-		return err
-	}
-	return s.print(n, got.Items, false)
 }
 
 func (s *session) createTokenCommand() *cobra.Command {
@@ -203,7 +197,13 @@ func (s *session) setQuotaCommand() *cobra.Command {
 			if s.dryRun {
 				return s.preview(cmd.Context(), http.MethodPatch, "/v1/quotas", body)
 			}
-			return s.printItems(cmd, quotaList, http.MethodPatch, "/v1/quotas", body)
+			var got struct {
+				Items []object `json:"items"`
+			}
+			if err := s.api.Do(cmd.Context(), http.MethodPatch, "/v1/quotas", body, &got); err != nil {
+				return err
+			}
+			return s.print(quotaList, got.Items, false)
 		},
 	}
 }

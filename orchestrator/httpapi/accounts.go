@@ -33,12 +33,13 @@ func share[T any, P model.Resources[T]](a *API) {
 }
 
 func (a *API) quotas() {
-	type query struct {
-		AccountUUID string `query:"accountUuid" doc:"Only this account's"`
-	}
-	Handle(a, operation("list-quota", http.MethodGet, "/v1/quotas", "List what accounts may own, and what they do"),
-		func(ctx context.Context, in *query) (*Items[v1.Quota], error) {
-			return a.quotasOf(ctx, a.view(ctx), in.AccountUUID)
+	Handle(a, listOperation[v1.Quota]("list-quota", "/v1/quotas", "List what accounts may own, and what they do"),
+		func(ctx context.Context, in *Query) (*Page[v1.Quota], error) {
+			all, err := a.quotasOf(ctx, a.view(ctx), "")
+			if err != nil {
+				return nil, err
+			}
+			return listOf(all, in, func(q *v1.Quota) string { return q.AccountUUID + "/" + q.Name })
 		})
 	type set struct {
 		DryRun
@@ -53,12 +54,13 @@ func (a *API) quotas() {
 			if err != nil {
 				return nil, err
 			}
-			return a.quotasOf(ctx, view, in.Body.AccountUUID)
+			all, err := a.quotasOf(ctx, view, in.Body.AccountUUID)
+			return items(all), err
 		})
 }
 
 // quotasOf are the quotas of one account, or of all.
-func (a *API) quotasOf(ctx context.Context, v *model.View, account string) (*Items[v1.Quota], error) {
+func (a *API) quotasOf(ctx context.Context, v *model.View, account string) ([]*v1.Quota, error) {
 	tokens, err := a.tokens.ofAccounts(ctx, v)
 	if err != nil {
 		return nil, v1.Unavailable("store-unavailable", "tokens cannot be counted; retry").Because(err)
@@ -72,5 +74,5 @@ func (a *API) quotasOf(ctx context.Context, v *model.View, account string) (*Ite
 		all = append(all, model.QuotasOf(v, owner)...)
 		all = append(all, &v1.Quota{AccountUUID: owner.UUID, AccountName: owner.Name, Name: model.TokenQuota, Used: tokens[owner.UUID], Allowed: model.AllowedTokens(owner)})
 	}
-	return items(all), nil
+	return all, nil
 }

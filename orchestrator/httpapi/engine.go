@@ -24,7 +24,7 @@ func (a *API) newEngine() *gin.Engine {
 	_ = e.SetTrustedProxies(nil)
 	e.HandleMethodNotAllowed = true
 	e.RedirectTrailingSlash = false
-	e.Use(identify, a.observe(), a.recover, a.auditRefusals, a.authenticate, a.limit, a.authorize, a.audited, a.idempotent)
+	e.Use(identify, a.observe(), a.recover, a.auditRefusals, a.authenticate, a.limit, a.authorize, a.checkQuery, a.audited, a.idempotent)
 	e.NoRoute(func(c *gin.Context) {
 		refuse(c, v1.Errorf(http.StatusNotFound, "no-such-path", "there is no %s; see /docs", shorten(c.Request.URL.Path)))
 	})

@@ -15,10 +15,16 @@ func filled[P v1.Resource](v *model.View, r P) P {
 	case *v1.VMInstance:
 		out = model.WithNics(v, r)
 	}
-	if v.Account() != "" {
-		out = withoutCloud(out)
+	return shown(v, out).(P)
+}
+
+// shown is a resource as the view's account may look at it. It is also what the
+// account's filters and sorting see: else they would tell what is not shown.
+func shown(v *model.View, r v1.Resource) v1.Resource {
+	if v.Account() == "" {
+		return r
 	}
-	return out.(P)
+	return withoutCloud(r)
 }
 
 // withoutCloud is a resource as accounts see it: without what says how the

@@ -1,9 +1,9 @@
 package httpapi
 
 import (
-	"cmp"
 	"encoding/base64"
 	"encoding/json"
+	"iter"
 	"net/url"
 	"reflect"
 	"slices"
@@ -39,20 +39,13 @@ type Page[T any] struct {
 	}
 }
 
-// item is a resource with what it is sorted by.
-type item[P v1.Resource] struct {
-	resource P
-	at       position
-}
-
-// position is where a page ends: the cursor before encoding.
-type position struct {
-	Key  string `json:"k,omitempty"`
-	UUID string `json:"u"`
-}
-
-func comparePositions(a, b position) int {
-	return cmp.Or(strings.Compare(a.Key, b.Key), strings.Compare(a.UUID, b.UUID))
+// listOperation is that of a call that takes a Query over items of a type.
+func listOperation[T any](id, path, summary string) huma.Operation {
+	op := operation(id, "GET", path, summary)
+	op.Description = "Besides the parameters below, a field can be a filter: `field=value`, or `field~=text` for a part of it in any case. " +
+		"Several filters all have to hold; of a field that is a list, one value has to. Fields are " + namesOf(fields(reflect.TypeFor[T]())) + "."
+	op.Metadata = map[string]any{anyParameter: true}
+	return op
 }
 
 func list[T any, P model.Resources[T]](v *model.View, q *Query) (*Page[T], error) {
@@ -60,28 +53,56 @@ func list[T any, P model.Resources[T]](v *model.View, q *Query) (*Page[T], error
 	if err != nil {
 		return nil, err
 	}
-	var found []item[P]
-	for r := range v.Seen(kindOf[T, P](), s.start()) {
-		value := reflect.ValueOf(r).Elem()
-		if !s.wants(value) {
+	page := pageOf(s, q.Limit, func(yield func(string, *T) bool) {
+		for r := range v.Seen(kindOf[T, P](), s.start()) {
+			if !yield(r.GetMeta().UUID, (*T)(shown(v, r).(P))) {
+				return
+			}
+		}
+	})
+	for i, r := range page.Body.Items {
+		page.Body.Items[i] = (*T)(filled(v, P(r)))
+	}
+	return page, nil
+}
+
+// listOf is the page of things that are not in the store; id says which one is
+// which, and in which order they are if the caller wants none.
+func listOf[T any](all []*T, q *Query, id func(*T) string) (*Page[T], error) {
+	s, err := newSelection(reflect.TypeFor[T](), q)
+	if err != nil {
+		return nil, err
+	}
+	all = slices.SortedFunc(slices.Values(all), func(a, b *T) int { return strings.Compare(id(a), id(b)) })
+	return pageOf(s, q.Limit, func(yield func(string, *T) bool) {
+		for _, r := range all {
+			if !yield(id(r), r) {
+				return
+			}
+		}
+	}), nil
+}
+
+// pageOf chooses, sorts and cuts the page out of all, which come in the order of
+// their identities.
+func pageOf[T any](s *selection, limit int, all iter.Seq2[string, *T]) *Page[T] {
+	type item struct {
+		resource *T
+		at       position
+	}
+	var found []item
+	for id, r := range all {
+		v := reflect.ValueOf(r).Elem()
+		at := s.positionOf(v, id)
+		if s.after != nil && s.compare(at, *s.after) <= 0 || !s.wants(v) {
 			continue
 		}
-		found = append(found, item[P]{r.(P), s.positionOf(value, r.GetMeta().UUID)})
-		if s.ordered() && len(found) > q.Limit {
+		found = append(found, item{r, at})
+		if s.ordered() && len(found) > limit {
 			break
 		}
 	}
-	return pageOf[T](v, s, found, q.Limit), nil
-}
-
-// pageOf sorts, and cuts the page out.
-func pageOf[T any, P model.Resources[T]](v *model.View, s *selection, found []item[P], limit int) *Page[T] {
-	if !s.ordered() {
-		slices.SortFunc(found, func(a, b item[P]) int { return s.compare(a.at, b.at) })
-		if s.after != nil {
-			found = slices.DeleteFunc(found, func(i item[P]) bool { return s.compare(i.at, *s.after) <= 0 })
-		}
-	}
+	slices.SortFunc(found, func(a, b item) int { return s.compare(a.at, b.at) })
 	page := &Page[T]{}
 	page.Body.Items = []*T{}
 	if len(found) > limit {
@@ -89,24 +110,35 @@ func pageOf[T any, P model.Resources[T]](v *model.View, s *selection, found []it
 		page.Body.Next = found[limit-1].at.encode()
 	}
 	for _, i := range found {
-		page.Body.Items = append(page.Body.Items, (*T)(filled(v, i.resource)))
+		page.Body.Items = append(page.Body.Items, i.resource)
 	}
 	return page
 }
 
+// position is where a page ends: the cursor before encoding.
+type position struct {
+	Order string `json:"s,omitempty"` // the sort that it is a place in
+	Key   string `json:"k,omitempty"` // of the field that is sorted by
+	ID    string `json:"u"`
+}
+
 func (p position) encode() string {
-	b, _ := json.Marshal(p) // two strings
+	b, _ := json.Marshal(p) // texts
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-func decodePosition(cursor string) (*position, error) {
+// decodePosition reads a cursor that was answered for the same order.
+func decodePosition(cursor, order string) (*position, error) {
 	if cursor == "" {
 		return nil, nil
 	}
 	b, err := base64.RawURLEncoding.DecodeString(cursor)
 	var p position
-	if err != nil || json.Unmarshal(b, &p) != nil || p.UUID == "" {
+	if err != nil || json.Unmarshal(b, &p) != nil || p.ID == "" {
 		return nil, v1.Invalid("invalid-cursor", "cursor %q is none that a list answered; start without one", shorten(cursor))
+	}
+	if p.Order != order {
+		return nil, v1.Invalid("invalid-cursor", "the cursor is of sort=%s, not of sort=%s; start without one", shorten(p.Order), shorten(order))
 	}
 	return &p, nil
 }

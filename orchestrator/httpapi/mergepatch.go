@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"encoding/json"
+	"maps"
 	"reflect"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -20,9 +21,9 @@ func (mergePatch[T, P]) Schema(r huma.Registry) *huma.Schema {
 		Type: huma.TypeObject, Properties: map[string]*huma.Schema{},
 		Description: "JSON merge patch (RFC 7396): a field that is left out stays, null takes one away. Any other field is refused.",
 	}
-	at := fields(resource)
+	at := maps.Collect(jsonFields(resource))
 	for _, name := range model.Changeable(kindOf[T, P]()) {
-		field := huma.SchemaFromField(r, resource.FieldByIndex(at[name]), resource.Name())
+		field := huma.SchemaFromField(r, at[name], resource.Name())
 		if field.Ref == "" {
 			field.Nullable = model.Optional(name)
 		}

@@ -63,8 +63,7 @@ func Patch[T any, P model.Resources[T]](a *API) {
 
 // List registers the list of a kind.
 func List[T any, P model.Resources[T]](a *API) {
-	op := operation("list-"+kindOf[T, P]().Noun(), http.MethodGet, pathOf[T, P](""), "List")
-	op.Description = "Besides the parameters below, any field can be a filter: `field=value`, or `field~=text` for a part of it in any case."
+	op := listOperation[T]("list-"+kindOf[T, P]().Noun(), pathOf[T, P](""), "List")
 	Handle(a, op, func(ctx context.Context, in *Query) (*Page[T], error) { return list[T, P](a.view(ctx), in) })
 }
 

@@ -1,6 +1,8 @@
 package httpapi
 
 import (
+	"cmp"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -12,7 +14,8 @@ import (
 // where on.
 type selection struct {
 	filters    []filter
-	sort       []int // index of the field; nil: by uuid
+	sort       []int  // index of the field; nil: by identity
+	order      string // as the caller wrote it
 	descending bool
 	after      *position
 }
@@ -30,42 +33,61 @@ var notFilters = []string{"limit", "sort", "cursor"}
 func newSelection(t reflect.Type, q *Query) (*selection, error) {
 	s := &selection{}
 	known := fields(t)
-	for name, values := range q.all {
+	for _, name := range slices.Sorted(maps.Keys(q.all)) {
 		if slices.Contains(notFilters, name) {
 			continue
 		}
-		field, part := strings.CutSuffix(name, "~")
-		index, ok := known[field]
-		if !ok {
-			return nil, v1.Invalid("unknown-filter", "%q is neither a parameter nor a field to filter by", shorten(name))
-		}
-		for _, text := range values {
-			s.filters = append(s.filters, filter{index, text, part})
+		for _, value := range q.all[name] {
+			f, err := newFilter(known, name, value)
+			if err != nil {
+				return nil, err
+			}
+			s.filters = append(s.filters, f)
 		}
 	}
-	field, descending := strings.CutPrefix(q.Sort, "-")
-	if field == "uuid" && !descending {
-		field = ""
+	name, descending := strings.CutPrefix(q.Sort, "-")
+	if _, has := known["uuid"]; has && q.Sort == "uuid" {
+		name = ""
 	}
-	if field != "" {
-		index, ok := known[field]
+	if name != "" {
+		f, ok := known[name]
 		if !ok {
-			return nil, v1.Invalid("unknown-sort-field", "%q is not a field to sort by", shorten(field))
+			return nil, v1.Invalid("unknown-sort-field", "%q is not a field to sort by; there are %s", shorten(name), namesOf(known))
 		}
-		s.sort, s.descending = index, descending
+		s.sort, s.order, s.descending = f.index, q.Sort, descending
 	}
 	var err error
-	s.after, err = decodePosition(q.Cursor)
+	s.after, err = decodePosition(q.Cursor, s.order)
 	return s, err
 }
 
-// ordered reports whether the store's own order is the wanted one.
+func newFilter(known map[string]field, name, value string) (filter, error) {
+	name, part := strings.CutSuffix(name, "~")
+	f, ok := known[name]
+	if !ok {
+		return filter{}, v1.Invalid("unknown-filter", "%q is neither a parameter nor a field to filter by (FIELD=VALUE, or FIELD~=PART); fields are %s", shorten(name), namesOf(known))
+	}
+	if part {
+		return filter{f.index, strings.ToLower(value), true}, nil
+	}
+	canonical, err := f.canonical(value)
+	if err != nil {
+		return filter{}, v1.Invalid("invalid-filter", "%s=%s: %v", name, shorten(value), err)
+	}
+	return filter{f.index, canonical, false}, nil
+}
+
+func namesOf(known map[string]field) string {
+	return strings.Join(slices.Sorted(maps.Keys(known)), ", ")
+}
+
+// ordered reports whether the order of identities is the wanted one.
 func (s *selection) ordered() bool { return s.sort == nil }
 
-// start is the uuid after which the store is read.
+// start is the identity after which to read.
 func (s *selection) start() string {
 	if s.ordered() && s.after != nil {
-		return s.after.UUID
+		return s.after.ID
 	}
 	return ""
 }
@@ -81,21 +103,22 @@ func (s *selection) wants(v reflect.Value) bool {
 
 func (f filter) holds(text string) bool {
 	if f.part {
-		return strings.Contains(strings.ToLower(text), strings.ToLower(f.text))
+		return strings.Contains(strings.ToLower(text), f.text)
 	}
 	return text == f.text
 }
 
-func (s *selection) positionOf(v reflect.Value, uuid string) position {
-	if s.ordered() {
-		return position{UUID: uuid}
+func (s *selection) positionOf(v reflect.Value, id string) position {
+	p := position{Order: s.order, ID: id}
+	if !s.ordered() {
+		p.Key = sortKey(v.FieldByIndex(s.sort))
 	}
-	return position{Key: sortKey(v.FieldByIndex(s.sort)), UUID: uuid}
+	return p
 }
 
 func (s *selection) compare(a, b position) int {
 	if s.descending {
 		a, b = b, a
 	}
-	return comparePositions(a, b)
+	return cmp.Or(strings.Compare(a.Key, b.Key), strings.Compare(a.ID, b.ID))
 }

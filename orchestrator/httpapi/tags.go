@@ -11,14 +11,7 @@ import (
 
 func (a *API) systemTags() {
 	type tag struct{ Body v1.SystemTag }
-	type query struct {
-		ResourceType string `query:"resourceType" doc:"Only tags of this kind of resource"`
-		ResourceUUID string `query:"resourceUuid" doc:"Only tags of this resource"`
-	}
-	Handle(a, operation("list-system-tags", http.MethodGet, "/v1/system-tags", "List"),
-		func(ctx context.Context, in *query) (*Items[v1.SystemTag], error) {
-			return a.listTags(ctx, in.ResourceType, in.ResourceUUID)
-		})
+	Handle(a, listOperation[v1.SystemTag]("list-system-tags", "/v1/system-tags", "List"), a.listTags)
 	type add struct {
 		DryRun
 		Body v1.SystemTag
@@ -67,38 +60,34 @@ func kindNamed(name string) (model.Kind, error) {
 	return 0, v1.Invalid("unknown-resource-type", "resourceType %q is no kind of resource; use one such as l3-networks", shorten(name))
 }
 
-func (a *API) listTags(ctx context.Context, kindName, uuid string) (*Items[v1.SystemTag], error) {
-	kinds := model.Kinds()
-	if kindName != "" {
-		kind, err := kindNamed(kindName)
+func (a *API) listTags(ctx context.Context, in *Query) (*Page[v1.SystemTag], error) {
+	for i, name := range in.all["resourceType"] { // as in a tag that is made, one or many
+		kind, err := kindNamed(name)
 		if err != nil {
 			return nil, err
 		}
-		kinds = []model.Kind{kind}
+		in.all["resourceType"][i] = kind.String()
 	}
 	found, view, caller := []*v1.SystemTag{}, a.view(ctx), callerOf(ctx)
-	for _, kind := range kinds {
+	for _, kind := range model.Kinds() {
 		if !caller.inScope(kind.String(), true) {
 			continue
 		}
 		for r := range view.Seen(kind, "") {
 			m := r.GetMeta()
-			if uuid != "" && uuid != m.UUID {
-				continue
-			}
 			for _, t := range m.SystemTags {
 				found = append(found, &v1.SystemTag{ResourceType: kind.String(), ResourceUUID: m.UUID, Tag: t})
 			}
 		}
 	}
-	return items(found), nil
+	return listOf(found, in, func(t *v1.SystemTag) string { return t.ResourceType + "/" + t.ResourceUUID + "/" + t.Tag })
 }
 
 // providers are built in, so they are listed and got but not made.
 func (a *API) providers() {
-	Handle(a, operation("list-network-service-providers", http.MethodGet, "/v1/network-service-providers", "List"),
-		func(context.Context, *struct{}) (*Items[v1.NetworkServiceProvider], error) {
-			return items(a.store.View().Catalog.Providers()), nil
+	Handle(a, listOperation[v1.NetworkServiceProvider]("list-network-service-providers", "/v1/network-service-providers", "List"),
+		func(_ context.Context, in *Query) (*Page[v1.NetworkServiceProvider], error) {
+			return listOf(a.store.View().Catalog.Providers(), in, func(p *v1.NetworkServiceProvider) string { return p.UUID })
 		})
 	type input struct {
 		UUID string `path:"uuid"`

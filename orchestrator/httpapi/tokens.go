@@ -15,7 +15,7 @@ import (
 // tokenRoutes make, list and revoke tokens. Nobody sees, makes or revokes one
 // that may do more than he.
 func (a *API) tokenRoutes() {
-	Handle(a, operation("list-token", http.MethodGet, "/v1/tokens", "List, without the secrets"), func(ctx context.Context, _ *struct{}) (*Items[v1.Token], error) {
+	Handle(a, listOperation[v1.Token]("list-token", "/v1/tokens", "List, without the secrets"), func(ctx context.Context, in *Query) (*Page[v1.Token], error) {
 		all, err := a.tokensOf(ctx, callerOf(ctx))
 		if err != nil {
 			return nil, err
@@ -24,8 +24,7 @@ func (a *API) tokenRoutes() {
 		for i, t := range all {
 			shown[i] = &t.Token
 		}
-		slices.SortFunc(shown, func(x, y *v1.Token) int { return strings.Compare(x.UUID, y.UUID) })
-		return items(shown), nil
+		return listOf(shown, in, func(t *v1.Token) string { return t.UUID })
 	})
 	op := operation("create-token", http.MethodPost, "/v1/tokens", "Create; the answer has the secret, this once")
 	op.Parameters, op.DefaultStatus = nil, http.StatusCreated // an answer kept would be a secret kept

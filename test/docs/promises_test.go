@@ -62,6 +62,8 @@ var promises = []struct {
 	{"quotas are exact", []string{"orchestrator/httpapi.TestQuotaIsExact"}},
 	// The API and the command line.
 	{"create, read, list, change, delete of every kind", []string{"orchestrator/httpapi.TestEveryKind", "orchestrator/httpapi.TestListPages", "orchestrator/httpapi.TestListByOtherFields", "orchestrator/httpapi.TestPatchOverHTTP"}},
+	{"lists are filtered, sorted and paged by every field, also while rows change; what is not shown is not found", []string{"orchestrator/httpapi.TestEveryFieldOfEveryList", "orchestrator/httpapi.TestListsWhileRowsChange", "orchestrator/httpapi.TestListsHideFromFiltersToo", "orchestrator/httpapi.TestListsOfWhatIsNoResource"}},
+	{"a parameter that a call does not have is refused, not left out", []string{"orchestrator/httpapi.TestParametersAreWhatTheySay"}},
 	{"?wait holds until routers have it; ?dryRun does nothing", []string{"orchestrator/httpapi.TestChangesSettle", "orchestrator/httpapi.TestDryRunTellsWhatWouldHappen"}},
 	{"the same Idempotency-Key has the same answer", []string{"orchestrator/httpapi.TestSameKeySameAnswer", "orchestrator/httpapi.TestCrashBeforeTheAnswerIsNoted"}},
 	{"events can be resumed", []string{"orchestrator/httpapi.TestEventsInOrder", "orchestrator/httpapi.TestEventsReset"}},
