@@ -65,7 +65,7 @@ func serve(ctx context.Context, p place) error {
 	})
 	r.Start()
 	defer r.Close()
-	if err := tellHealth(ctx, p, s); err != nil {
+	if err := tellHealth(ctx, p, s, r); err != nil {
 		return err
 	}
 	api := httpapi.New(httpapi.Config{
@@ -90,7 +90,7 @@ func loadAuthority(ctx context.Context, s *store.Store) (a pki.Authority, err er
 }
 
 // tellHealth answers on a socket of its own.
-func tellHealth(ctx context.Context, p place, s *store.Store) error {
+func tellHealth(ctx context.Context, p place, s *store.Store, r *reconcile.Reconciler) error {
 	file := filepath.Join(p.dir, "h")
 	_ = os.Remove(file)
 	l, err := (&net.ListenConfig{}).Listen(ctx, "unix", file)
@@ -98,19 +98,19 @@ func tellHealth(ctx context.Context, p place, s *store.Store) error {
 		return err
 	}
 	go http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_ = json.NewEncoder(w).Encode(healthOf(s.View()))
+		_ = json.NewEncoder(w).Encode(healthOf(ctx, s, r))
 	}))
 	return nil
 }
 
-func healthOf(v *model.View) (h health) {
-	for _, err := range model.Check(v) {
-		h.Breaches = append(h.Breaches, err.Error())
-	}
-	for r := range model.List[v1.VirtualRouter](v) {
-		if why := behind(v, r); why != "" {
-			h.Behind = append(h.Behind, r.Name+": "+why)
+func healthOf(ctx context.Context, s *store.Store, r *reconcile.Reconciler) (h health) {
+	for router := range model.List[v1.VirtualRouter](s.View()) {
+		if why := behind(ctx, s, r, router.UUID); why != "" {
+			h.Behind = append(h.Behind, router.Name+": "+why)
 		}
+	}
+	for _, err := range model.Check(s.View()) {
+		h.Breaches = append(h.Breaches, err.Error())
 	}
 	runtime.GC()
 	var mem runtime.MemStats
@@ -121,16 +121,23 @@ func healthOf(v *model.View) (h health) {
 	return h
 }
 
-func behind(v *model.View, r *v1.VirtualRouter) string {
-	if r.WantedState != v1.StateRunning {
-		return "is to be " + r.WantedState
+// behind is why a router does not serve what is wanted of it. A server that has
+// just started waits until it has seen the router: the row tells of its last life.
+func behind(ctx context.Context, s *store.Store, r *reconcile.Reconciler, uuid string) string {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	waited := r.WaitRouter(ctx, uuid)
+	v := s.View()
+	row := model.Get[v1.VirtualRouter](v, uuid)
+	if row == nil || row.WantedState != v1.StateRunning {
+		return "is not to run"
 	}
-	c, err := plan.Content(v, r, services)
+	c, err := plan.Content(v, row, services)
 	switch {
 	case err != nil:
 		return err.Error()
-	case r.AppliedHash != c.Hash() || r.State != v1.StateRunning || r.Status != v1.Connected:
-		return fmt.Sprintf("%s, %s, applied generation %d of %d: %+v", r.State, r.Status, r.AppliedGeneration, r.DesiredGeneration, r.Conditions)
+	case waited != nil || row.AppliedHash != c.Hash() || row.State != v1.StateRunning || row.Status != v1.Connected:
+		return fmt.Sprintf("%s, %s, applied generation %d of %d: %+v (%v)", row.State, row.Status, row.AppliedGeneration, row.DesiredGeneration, row.Conditions, waited)
 	}
 	return ""
 }
