@@ -43,7 +43,8 @@ type Router interface {
 // Checked is a content that was found good. It is not for concurrent use.
 type Checked interface {
 	// Change refuses a change as Router.Check would what it leads to, next, with
-	// pointers into the SpecChange; else it is of next afterwards.
+	// pointers into the SpecChange (of a DNS name into next); else it is of next
+	// afterwards.
 	Change(next agentv1.Content, ch agentv1.Change) error
 }
 

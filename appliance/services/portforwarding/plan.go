@@ -115,7 +115,10 @@ func validateVIP(c agentv1.Content, at string, f agentv1.PortForwarding) error {
 			if nic.HasRole(agentv1.RoleGuest) && p.Contains(f.VIP) {
 				return dataplane.Fieldf(at+"/vip", "%s is inside the guest network %s", f.VIP, p.Masked())
 			}
-			own = own || nic.MAC == f.Interface && p.Addr() == f.VIP
+			if p.Addr() == f.VIP && nic.MAC != f.Interface {
+				return dataplane.Fieldf(at+"/vip", "%s is the router's own address on %s", f.VIP, nic.Name)
+			}
+			own = own || p.Addr() == f.VIP
 		}
 	}
 	if own != f.VIPIsRouter {
