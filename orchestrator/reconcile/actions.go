@@ -38,8 +38,8 @@ var do = map[plan.Action]func(*call, context.Context) error{
 }
 
 // errSuperseded ends the actions without a failure: what was planned is not
-// what is wanted any more.
-var errSuperseded = errors.New("superseded by a newer wish")
+// what is wanted any more, or not this orchestrator's to do.
+var errSuperseded = errors.New("superseded by a newer wish, or the lock was lost")
 
 // call is one action on a router, with the newest view and row.
 type call struct {

@@ -14,6 +14,8 @@ import (
 	v1 "github.com/sluice-nfv/sluice/api/v1"
 	"github.com/sluice-nfv/sluice/orchestrator/hypervisor"
 	"github.com/sluice-nfv/sluice/orchestrator/model"
+	"github.com/sluice-nfv/sluice/orchestrator/plan"
+	"github.com/sluice-nfv/sluice/orchestrator/store"
 )
 
 func TestFirstGuestMakesOneRouter(t *testing.T) {
@@ -597,5 +599,26 @@ func TestDestroyInterruptsAPush(t *testing.T) {
 	s.eventually("router is gone", func() bool { return s.router() == nil })
 	if took := time.Since(began); took > 3*time.Second {
 		t.Errorf("that took %s", took)
+	}
+}
+
+// TestLostLockIsNoFailure: who loses the lock while it works stops, and says
+// nothing about the router, of which another orchestrator may be taking care.
+func TestLostLockIsNoFailure(t *testing.T) {
+	s := newSite(t, 1, 1)
+	before := s.serve(s.vms[0])
+	s.r.Close()
+	s.agents.hang.Store(true)
+	lost := make(chan struct{})
+	w := newWorker(s.reconciler(), before.UUID)
+	time.AfterFunc(20*time.Millisecond, func() { close(lost) })
+	for _, stage := range []plan.Action{plan.Apply, plan.Boot} {
+		if _, err := w.act(&store.Lock{Fence: 1 << 30, Lost: lost}, []plan.Action{stage}, wishOf(before)); !errors.Is(err, errSuperseded) {
+			t.Errorf("%s: %v, want superseded", stage, err)
+		}
+		after := s.router()
+		if after.State != v1.StateRunning || !reflect.DeepEqual(after.Conditions, before.Conditions) {
+			t.Errorf("%s: the router is %s, %+v, and was %+v", stage, after.State, after.Conditions, before.Conditions)
+		}
 	}
 }

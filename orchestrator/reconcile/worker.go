@@ -193,10 +193,10 @@ func (w *worker) round() (gone bool, pause time.Duration, err error) {
 func (w *worker) act(lock *store.Lock, actions []plan.Action, planned wish) (gone bool, err error) {
 	ctx, cancel := context.WithCancelCause(w.ctx)
 	defer cancel(nil)
-	go func() { // a lost lock means that another orchestrator may be at work
+	go func() { // another orchestrator may be at work then, and its word counts
 		select {
 		case <-lock.Lost:
-			cancel(nil)
+			cancel(errSuperseded)
 		case <-ctx.Done():
 		}
 	}()
