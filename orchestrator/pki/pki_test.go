@@ -216,3 +216,23 @@ func TestRenewingReissues(t *testing.T) {
 		}
 	}
 }
+
+// A clock that was ahead and is set right again must not leave a certificate
+// that nobody takes for as long as it was wrong.
+func TestRenewingAfterAClockThatWasAhead(t *testing.T) {
+	a := authority(t)
+	at := now.Add(30 * 24 * time.Hour)
+	r := NewRenewing(a.ClientCertificate)
+	r.now = func() time.Time { return at }
+	if _, err := r.Certificate(); err != nil {
+		t.Fatal(err)
+	}
+	at = now
+	cert, err := r.Certificate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.VerifyOrchestrator([]*x509.Certificate{cert.Leaf}, at); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -27,7 +27,8 @@ func (r *Renewing) Certificate() (*tls.Certificate, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.now()
-	if r.cert != nil && now.Before(RenewAt(r.cert.Leaf)) {
+	// Not valid yet: it was made by a clock that was ahead and is not any more.
+	if r.cert != nil && !now.Before(r.cert.Leaf.NotBefore) && now.Before(RenewAt(r.cert.Leaf)) {
 		return r.cert, nil
 	}
 	next, err := r.issue(now)
