@@ -120,6 +120,7 @@ func (l *Ledger) Load() (e Entry, ok bool, err error) {
 	defer l.mu.Unlock()
 	e, ok, err = l.load()
 	if err != nil {
+		l.whole = 0 // it is not gone on from
 		return Entry{}, false, fmt.Errorf("load ledger: %w", err)
 	}
 	return e, ok, nil

@@ -67,6 +67,29 @@ func TestDamagedFileIsReported(t *testing.T) {
 	}
 }
 
+// TestDamagedJournalIsNotGoneOnFrom: what is stored after damage was found must
+// not make an older entry look like the newest.
+func TestDamagedJournalIsNotGoneOnFrom(t *testing.T) {
+	dir := t.TempDir()
+	l, _ := Open(dir)
+	old := Entry{RouterUUID: "r1", Spec: json.RawMessage(`{"a":1}`), Accepted: Mark{1, "h1"}, Fence: 1}
+	text := "{\"accepted\":{\"generation\":2,\"hash\":\"h2\"}}\nodd\n{\"fence\":2}\n"
+	if err := errors.Join(l.Store(old), os.WriteFile(l.journalPath(l.number), []byte(text), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	l, _ = Open(dir)
+	if _, ok, err := l.Load(); ok || err == nil {
+		t.Fatalf("ok=%v err=%v, want damage", ok, err)
+	}
+	if err := l.Append(Entry{RouterUUID: "r1", Fence: 3}, nil); err != nil {
+		t.Fatal(err)
+	}
+	e, ok, err := l.Load()
+	if err != nil || !ok || e.Fence != 3 || e.Accepted != (Mark{}) || len(e.Spec) > 0 {
+		t.Fatalf("got %+v ok=%v err=%v, want nothing but the fence", e, ok, err)
+	}
+}
+
 func TestFailedStoreKeepsTheOldEntry(t *testing.T) {
 	dir := t.TempDir()
 	l, _ := Open(dir)
