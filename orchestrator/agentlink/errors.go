@@ -58,7 +58,7 @@ func IsNotEnrolled(err error) bool {
 	return errors.Is(err, errNotEnrolled) || IsRefused(err, agentv1.CodeNotEnrolled)
 }
 
-// IsExpired: the router's certificate ran out; Renew still works.
+// IsExpired: the router's certificate is not valid now; Renew still works.
 func IsExpired(err error) bool { return errors.Is(err, errExpired) }
 
 // IsWrongPeer: another router of ours answers at the address, or one that
@@ -70,7 +70,7 @@ func IsWrongPeer(err error) bool {
 }
 
 // IsUntrusted: the agent does not take our certificate: its config drive names
-// another orchestrator CA, or its clock is more than an hour behind.
+// another orchestrator CA, or its clock is more than a day ahead.
 func IsUntrusted(err error) bool {
 	// crypto/tls gives a peer's alert no type of its own, but this operation.
 	var op *net.OpError
