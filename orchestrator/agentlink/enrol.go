@@ -68,21 +68,39 @@ func provenCSR(t Target, id agentv1.Identity, s *tls.ConnectionState) ([]byte, e
 }
 
 // Renew replaces the router's certificate, and its key with it. It works with
-// an expired certificate too.
+// an expired certificate too. Of several at once one does it for all: a second
+// request would make the router forget the key of the first.
 func (l *Link) Renew(ctx context.Context, t Target) error {
+	over := l.renewals.DoChan(t.RouterUUID, func() (any, error) {
+		return nil, l.renew(context.WithoutCancel(ctx), t) // each of its calls has a deadline
+	})
+	var err error
+	select {
+	case done := <-over:
+		err = done.Err
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if err != nil {
+		return fmt.Errorf("renew certificate of router %s: %w", t.RouterUUID, err)
+	}
+	return nil
+}
+
+func (l *Link) renew(ctx context.Context, t Target) error {
 	client := l.httpClient(t, l.verifyRouterAnyAge(t.RouterUUID), 1)
 	defer client.CloseIdleConnections()
 	r := request{method: http.MethodPost, path: agentv1.PathCommands + agentv1.CommandRotateCertificate, timeout: callTimeout}
 	var asked agentv1.CertificateRequest
 	if _, err := call(ctx, client, t, r, &asked); err != nil {
-		return fmt.Errorf("renew certificate of router %s: %w", t.RouterUUID, err)
+		return err
 	}
 	csr, err := decodeCSR(asked.CSR)
 	if err != nil {
-		return fmt.Errorf("renew certificate of router %s: %w", t.RouterUUID, err)
+		return err
 	}
 	if err := l.issue(ctx, client, t, csr); err != nil {
-		return fmt.Errorf("renew certificate of router %s: %w", t.RouterUUID, err)
+		return err
 	}
 	l.Forget(t.RouterUUID) // kept sessions are still made with the old one
 	return nil

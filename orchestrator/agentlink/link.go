@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sync/singleflight"
 	"golang.org/x/sys/unix"
 
 	"github.com/sluice-nfv/sluice/orchestrator/pki"
@@ -57,6 +58,7 @@ type Link struct {
 	client    *pki.Renewing
 	now       func() time.Time
 	dial      Dial
+	renewals  singleflight.Group // by router
 
 	mu    sync.Mutex
 	peers map[peerKey]*http.Client
