@@ -186,7 +186,7 @@ func (c *call) adopt(ctx context.Context) error {
 	if err := c.Store.Private().Delete(ctx, tokenKey(c.uuid)); err != nil {
 		return err
 	}
-	c.silent = time.Time{} // a former agent's silence is not this one's
+	c.silent, c.deaf = time.Time{}, false // a former agent's silence is not this one's
 	return c.update(ctx, func(r *v1.VirtualRouter, now time.Time) {
 		r.State = v1.StateRunning
 		r.Nics = slices.Clone(r.Nics)

@@ -31,7 +31,7 @@ func (w *worker) observeRouter(view *model.View, row *v1.VirtualRouter) plan.Obs
 		o.Domain = d.State
 	}
 	if o.Domain == hypervisor.Running && row.State == v1.StateRunning && row.WantedState == v1.StateRunning {
-		w.observeAgent(ctx, row, &o)
+		w.observeAgent(ctx, view, row, &o)
 	}
 	if !hostSeen && o.Agent != plan.AgentReady {
 		// A broken network takes host and agent away together, and nothing can
@@ -58,7 +58,7 @@ func assumed(view *model.View, row *v1.VirtualRouter) hypervisor.State {
 	return hypervisor.Unknown
 }
 
-func (w *worker) observeAgent(ctx context.Context, row *v1.VirtualRouter, o *plan.Observed) {
+func (w *worker) observeAgent(ctx context.Context, view *model.View, row *v1.VirtualRouter, o *plan.Observed) {
 	addr, err := plan.AgentAddress(row)
 	if err != nil {
 		return
@@ -66,15 +66,21 @@ func (w *worker) observeAgent(ctx context.Context, row *v1.VirtualRouter, o *pla
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	status, err := w.Agents.Status(ctx, agentlink.Target{RouterUUID: row.UUID, Addr: addr})
+	if err == nil || agentlink.IsNotEnrolled(err) {
+		w.hearing.hear(row, time.Now())
+	}
 	switch {
 	case err == nil:
-		w.silent = time.Time{}
+		w.silent, w.deaf = time.Time{}, false
 		o.Agent, o.AppliedHash = plan.AgentReady, status.AppliedHash
 	case agentlink.IsNotEnrolled(err):
 		o.Agent = plan.AgentStranger
 	case w.silent.IsZero():
 		w.silent = time.Now()
-	case time.Since(w.silent) > w.LostAfter:
+	case time.Since(w.silent) <= w.LostAfter:
+	case !w.hearing.dead(view, row, w.silent, time.Now()):
+		w.deaf = true
+	default:
 		w.log.Warn("agent is lost", "silent", time.Since(w.silent).Round(time.Second), "err", err)
 		o.Agent = plan.AgentLost // until the next build is adopted
 	}
@@ -92,8 +98,11 @@ func (w *worker) recordObserved(row *v1.VirtualRouter) error {
 		status = v1.Disconnected
 		ready = v1.Condition{Type: readyCondition, Status: v1.Unknown, Reason: "Silent",
 			Message: fmt.Sprintf("router %s: its agent does not answer; it is rebuilt if that lasts for %s", row.Name, w.LostAfter)}
+		if w.deaf {
+			ready.Message = fmt.Sprintf("router %s: no agent of its management network answers, and this one is left alone until another does; see whether this machine reaches that network", row.Name)
+		}
 	}
-	if status == row.Status && ready.Status == condition(row, readyCondition).Status {
+	if have := condition(row, readyCondition); status == row.Status && ready.Status == have.Status && ready.Message == have.Message {
 		return nil
 	}
 	return w.update(w.ctx, func(r *v1.VirtualRouter, now time.Time) {

@@ -70,12 +70,13 @@ type Config struct {
 // Reconciler is the running control loop.
 type Reconciler struct {
 	Config
-	ctx    context.Context
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
-	hosts  *hosts
-	wants  *wants
-	claims *claims
+	ctx     context.Context
+	cancel  context.CancelFunc
+	wg      sync.WaitGroup
+	hosts   *hosts
+	wants   *wants
+	claims  *claims
+	hearing *hearing
 
 	mu      sync.Mutex
 	workers map[string]*worker // by router UUID
@@ -98,6 +99,7 @@ func New(c Config) *Reconciler {
 	r.hosts = newHosts(r)
 	r.wants = newWants(c.Services, c.Log)
 	r.claims = newClaims(r)
+	r.hearing = newHearing()
 	return r
 }
 
@@ -165,6 +167,7 @@ func (r *Reconciler) retire(uuid string) {
 	defer r.mu.Unlock()
 	delete(r.workers, uuid)
 	r.wants.forget(uuid)
+	r.hearing.forget(uuid)
 }
 
 // observe makes a router's worker look at the world soon, not only at the store.

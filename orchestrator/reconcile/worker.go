@@ -32,6 +32,7 @@ type worker struct {
 	look     chan struct{} // the world changed
 	asked    chan struct{} // somebody waits for the router
 	silent   time.Time     // since when the agent has not answered; zero: it does
+	deaf     bool          // that may be for us: none of its network answers
 	seen     plan.Observed // the last observation
 	fresh    bool          // seen can be relied on
 	urgent   bool          // somebody waits: pauses do not count in this round
