@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
 	"github.com/sluice-nfv/sluice/api/agentv1"
 	"github.com/sluice-nfv/sluice/appliance/bootstrap"
 	"github.com/sluice-nfv/sluice/appliance/bootstrap/bootstraptest"
@@ -321,9 +323,11 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("no %s in\n%s", line, text)
 		}
 	}
-	for line := range strings.Lines(text) { // the format: comment, or name{labels} value
-		if !strings.HasPrefix(line, "# ") && len(strings.Fields(line)) != 2 {
-			t.Errorf("malformed: %q", line)
-		}
+	problems, err := promlint.New(strings.NewReader(text)).Lint()
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+	if err != nil {
+		t.Error(err)
 	}
 }

@@ -144,6 +144,7 @@ func New(c Config) *API {
 	a.engine = a.newEngine()
 	a.huma = humagin.New(a.engine, humaConfig())
 	a.document = sync.OnceValue(a.describe)
+	a.watchProcess()
 	a.operational()
 	a.accounts()
 	a.tokenRoutes()

@@ -147,7 +147,7 @@ func TestWrongTokensAreBounded(t *testing.T) {
 	stranger.ok("GET", "/healthz", nil)
 	s.api.At(now.Add(time.Second))
 	stranger.refused(401, "unauthorized", "GET", "/v1/zones", nil)
-	if raw := s.send("GET", "/metrics", nil).raw; !strings.Contains(raw, "sluice_http_unauthenticated_total 1004") {
+	if raw := s.send("GET", "/metrics", nil).raw; !strings.Contains(raw, "sluice_api_unauthenticated_requests_total 1004") {
 		t.Error("metrics do not count them")
 	}
 	if n := len(s.records("?limit=1000")); n == 0 || n > 100 {

@@ -152,7 +152,7 @@ func TestWhoMayCall(t *testing.T) {
 	s.refused(403, "forbidden", "DELETE", "/v1/zones/"+nobody, nil)
 	s.token = admin
 	s.ok("POST", "/v1/zones", object{"name": "z"}, "X-Forwarded-For", "127.0.0.1")
-	if a := s.ok("GET", "/metrics", nil); !strings.Contains(a.raw, `sluice_api_request_seconds_count{method="POST",route="/v1/zones",status="201"} 1`) {
+	if a := s.ok("GET", "/metrics", nil); !strings.Contains(a.raw, `sluice_api_request_duration_seconds_count{method="POST",route="/v1/zones",status="201"} 1`) {
 		t.Errorf("metrics: %s", a.raw)
 	}
 }

@@ -29,7 +29,7 @@ func newStrangers(r Rate, metrics *prometheus.Registry) *strangers {
 		r = DefaultWrongTokens
 	}
 	s := &strangers{limiters: newLimiters(r), calls: prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "sluice_http_unauthenticated_total", Help: "Requests without a right token, of those that need one.",
+		Name: "sluice_api_unauthenticated_requests_total", Help: "Requests without a right token, of those that need one.",
 	})}
 	metrics.MustRegister(s.calls)
 	return s
