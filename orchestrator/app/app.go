@@ -121,7 +121,7 @@ func Run(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
-	c.Log.Info("serving", "socket", c.Socket, "listen", c.Listen, "data", c.DataDir)
+	c.Log.Info("serving", "socket", c.Socket, "listen", c.Listen, "dir", c.DataDir)
 	return api.Serve(ctx, where)
 }
 

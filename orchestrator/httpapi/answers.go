@@ -155,7 +155,7 @@ func (a *API) forgetAnswers(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		if err := errors.Join(a.forgetExpired(ctx), a.forgetTokens(ctx)); err != nil && ctx.Err() == nil {
-			a.log.Warn("expired answers or tokens not deleted, trying again in an hour", "error", err)
+			a.log.Warn("expired answers or tokens not deleted, trying again in an hour", "err", err)
 		}
 		select {
 		case <-tick.C:

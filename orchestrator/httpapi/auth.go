@@ -75,7 +75,7 @@ func (a *API) identifyCaller(ctx context.Context, header string) (*Caller, error
 		return nil, unauthorized()
 	}
 	if err := a.tokens.used(ctx, t, a.now()); err != nil {
-		a.log.Debug("last use of token not noted", "token", t.UUID, "error", err)
+		a.log.Debug("last use of token not noted", "token", t.UUID, "err", err)
 	}
 	return &Caller{ID: tokenCaller + t.UUID, Name: t.Name, Role: t.Role, Account: t.AccountUUID, Scope: t.Scope, token: t}, nil
 }

@@ -70,7 +70,7 @@ func (a *API) publish(step store.Step) {
 	for _, c := range step.Changes {
 		e, err := newEvent(step.View, c)
 		if err != nil { // a defect; who follows must not believe in having it all
-			a.log.Error("event not made", "error", err)
+			a.log.Error("event not made", "err", err)
 			step.Gap = true
 			break
 		}
@@ -151,7 +151,7 @@ func (a *API) subscribe(ctx context.Context, in *subscription) (*huma.StreamResp
 			return v1.Code(err) != unauthorized().Code
 		}
 		if err := s.serve(c); err != nil {
-			a.log.Debug("event stream ended", "request", requestID(c.Request.Context()), "error", err)
+			a.log.Debug("event stream ended", "request", requestID(c.Request.Context()), "err", err)
 		}
 	}}, nil
 }

@@ -112,7 +112,7 @@ func (a *API) perform(c *gin.Context, id string, r *record) error {
 	defer cancel()
 	if err := a.keep(ctx, id, r, held); err != nil {
 		// The answer stands; a repetition finds what was made by its UUID.
-		a.log.Warn("answer not kept for its Idempotency-Key", "request", requestID(ctx), "error", err)
+		a.log.Warn("answer not kept for its Idempotency-Key", "request", requestID(ctx), "err", err)
 	}
 	c.Writer.WriteHeaderNow()
 	_, _ = c.Writer.Write(held.body.Bytes()) // the caller may have gone

@@ -84,6 +84,6 @@ func (a *API) docs(c *gin.Context) {
 	c.Header("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
 	c.Header("Content-Type", "text/html; charset=utf-8")
 	if err := docsPage.Execute(c.Writer, all); err != nil {
-		a.log.Debug("docs not written", "error", err) // the reader has gone
+		a.log.Debug("docs not written", "err", err) // the reader has gone
 	}
 }

@@ -62,7 +62,7 @@ func (a *API) problem(ctx context.Context, err error) *Problem {
 		return (*Problem)(v1.Unavailable("interrupted", "the call was interrupted: %v; look whether it took effect, then repeat it", err))
 	}
 	id := requestID(ctx)
-	a.log.Error("call failed unexpectedly", "request", id, "error", err)
+	a.log.Error("call failed unexpectedly", "request", id, "err", err)
 	return (*Problem)(internal(id))
 }
 

@@ -151,7 +151,7 @@ func (s *Store) feed() {
 			return
 		}
 		s.trouble.Store(&err)
-		s.log.Warn("watch lost, reading everything again", "error", err)
+		s.log.Warn("watch lost, reading everything again", "err", err)
 		for {
 			select {
 			case <-s.running.Done():
@@ -163,7 +163,7 @@ func (s *Store) feed() {
 				break
 			}
 			s.trouble.Store(&err)
-			s.log.Error("store not readable", "error", err, "retry", pause)
+			s.log.Error("store not readable", "err", err, "retry", pause)
 			pause = min(2*pause, retryMax)
 		}
 		s.trouble.Store(nil)

@@ -21,7 +21,7 @@ const birthFile = "etcd.unfinished"
 func beginBirth(dir string, log *slog.Logger) error {
 	mark, data := filepath.Join(dir, birthFile), etcdDir(dir)
 	if _, err := os.Stat(mark); err == nil {
-		log.Warn("the first start of the store was cut short; it is made anew", "directory", data)
+		log.Warn("the first start of the store was cut short; it is made anew", "dir", data)
 		if err := os.RemoveAll(data); err != nil {
 			return fmt.Errorf("remove unfinished store: %w", err)
 		}

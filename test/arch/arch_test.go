@@ -214,3 +214,79 @@ func TestNamesMeanSomething(t *testing.T) {
 		}
 	}
 }
+
+// logKeys are the words that values have in logs: one for each thing, so that
+// one search finds it in every package. Objects are told by UUID.
+var logKeys = map[string]string{
+	"err": "why something failed", "reason": "why something was chosen", "retry": "when it is tried again",
+	"router": "a virtual router", "host": "a host", "l2": "an L2 network", "domain": "a domain that is no router", "volume": "a volume by name", "token": "a bearer token",
+	"ip": "an address", "mac": "a MAC", "nic": "a nic of a router, by MAC or name", "link": "a network interface by name",
+	"request": "an API call by id", "method": "of it", "path": "of it", "status": "of its answer", "bytes": "of its answer", "caller": "who made it", "took": "how long it was",
+	"action": "a step of the reconciler", "stage": "of an action, as users see it", "ms": "how long something took", "silent": "how long nobody answered",
+	"generation": "of a spec", "code": "of a refusal", "service": "of a router", "writes": "to the kernel", "step": "one of them", "steps": "all of them",
+	"connections": "a number of them", "warning": "what users are told", "fields": "of a file", "revision": "of the store", "before": "a size in bytes", "after": "a size in bytes",
+	"chain": "of audit records", "file": "a path", "dir": "a path", "socket": "a path", "listen": "an address to listen on", "version": "of the program or template",
+	"panic": "what a defect said", "stack": "where it was", "virtType": "kvm or qemu", "kernel": "its release", "packages": "a number of them", "bootBytes": "size of a template",
+}
+
+// TestLogKeysAreTheSameEverywhere looks at each call of a logger.
+func TestLogKeysAreTheSameEverywhere(t *testing.T) {
+	used := map[string]bool{}
+	for _, s := range sources(t) {
+		if !within(s.folder(), []string{"orchestrator", "appliance", "imagebuild"}) {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			for _, key := range keysOf(call) {
+				if used[key] = true; logKeys[key] == "" {
+					t.Errorf("%s logs %q: take one of logKeys, or put it there", s.path, key)
+				}
+			}
+			return true
+		})
+	}
+	for key := range logKeys {
+		if !used[key] {
+			t.Errorf("nothing logs %q any more", key)
+		}
+	}
+}
+
+// keysOf are the keys of a call of a logger; a key that is no literal is "".
+func keysOf(call *ast.CallExpr) (keys []string) {
+	method, ok := call.Fun.(*ast.SelectorExpr)
+	if !ok || !isLogger(method.X) {
+		return nil
+	}
+	from := map[string]int{"Debug": 1, "Info": 1, "Warn": 1, "Error": 1, "With": 0}
+	first, ok := from[method.Sel.Name]
+	if !ok || call.Ellipsis.IsValid() {
+		return nil
+	}
+	for i := first; i < len(call.Args); i += 2 {
+		key := ""
+		if lit, ok := call.Args[i].(*ast.BasicLit); ok {
+			key = strings.Trim(lit.Value, `"`)
+		}
+		keys = append(keys, key)
+	}
+	return keys
+}
+
+// isLogger goes by the name, and by what With returns.
+func isLogger(x ast.Expr) bool {
+	switch x := x.(type) {
+	case *ast.Ident:
+		return x.Name == "log" || x.Name == "slog"
+	case *ast.SelectorExpr:
+		return x.Sel.Name == "log" || x.Sel.Name == "Log"
+	case *ast.CallExpr:
+		method, ok := x.Fun.(*ast.SelectorExpr)
+		return ok && (method.Sel.Name == "With" && isLogger(method.X) || method.Sel.Name == "Default")
+	}
+	return false
+}

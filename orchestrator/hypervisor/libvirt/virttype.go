@@ -51,7 +51,7 @@ func (h *Host) virtType(ctx context.Context) (chosen, why string, err error) {
 			chosen = VirtKVM
 		}
 	}
-	h.config.Log.Info("virtualization type chosen", "host", h.target.host, "type", chosen, "why", why)
+	h.config.Log.Info("virtualization type chosen", "host", h.target.host, "virtType", chosen, "reason", why)
 	h.virt.chosen, h.virt.why = chosen, why
 	return chosen, why, nil
 }
@@ -157,10 +157,10 @@ func (h *Host) awaitWord(ctx context.Context, id string) (bool, string, error) {
 
 func (h *Host) removeProbe(ctx context.Context, id uuid.UUID) {
 	if err := h.stop(ctx, golibvirt.Domain{UUID: golibvirt.UUID(id), Name: "probe"}); err != nil {
-		h.config.Log.Warn("probe guest left behind", "uuid", id, "err", err)
+		h.config.Log.Warn("probe guest left behind", "domain", id, "err", err)
 	}
 	if err := h.deleteConsole(ctx, id.String()); err != nil {
-		h.config.Log.Warn("probe console log left behind", "uuid", id, "err", err)
+		h.config.Log.Warn("probe console log left behind", "domain", id, "err", err)
 	}
 	if err := h.DeleteVolume(ctx, probeVolume); err != nil {
 		h.config.Log.Warn("probe volume left behind", "volume", probeVolume, "err", err)
