@@ -2,12 +2,14 @@ package httpapi
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"strings"
 	"time"
@@ -67,6 +69,9 @@ func (a *API) begin(ctx context.Context, id, digest string) (*record, error) {
 		}
 		return r, nil
 	}
+	if err := a.mayKeep(callerOf(ctx), now); err != nil {
+		return nil, err
+	}
 	r = &record{Digest: digest, UUID: model.NewUUID(), Began: now}
 	// First the mark: a record without one would stay for ever.
 	if err = p.Put(ctx, expiryKey(id, now), nil); err == nil {
@@ -79,6 +84,26 @@ func (a *API) begin(ctx context.Context, id, digest string) (*record, error) {
 		return nil, v1.Unavailable("store-unavailable", "the Idempotency-Key cannot be noted; retry").Because(err)
 	}
 	return r, nil
+}
+
+// keyRate is how many new keys an account may use, or a token that has none: each
+// is kept for a day, also that of a call that was refused, and the store is
+// everybody's. Beyond the burst, as many as expire.
+var keyRate = Rate{PerSecond: 50_000 / answerLife.Seconds(), Burst: 50_000}
+
+// mayKeep refuses a new key of those who have too many. Root on the unix socket
+// may have any number.
+func (a *API) mayKeep(who *Caller, now time.Time) error {
+	if who.token == nil {
+		return nil
+	}
+	wait := a.newKeys.take(cmp.Or(who.Account, who.ID), now)
+	if wait == 0 {
+		return nil
+	}
+	e := v1.Errorf(http.StatusTooManyRequests, "too-many-idempotency-keys", "%d new Idempotency-Keys were used within %s, and answers to no more are kept: make calls without one, or later", a.newKeys.rate.Burst, answerLife)
+	e.RetryAfter = int(math.Ceil(wait.Seconds()))
+	return e
 }
 
 // recordOf is the record of a key, or nil.

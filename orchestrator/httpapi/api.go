@@ -110,6 +110,7 @@ type API struct {
 	tokens    *tokenStore
 	limits    *limiters
 	strangers *strangers
+	newKeys   *limiters
 	audit     Audit
 	// auditing holds a token for each call that reads the audit files.
 	auditing chan struct{}
@@ -138,7 +139,7 @@ func New(c Config) *API {
 	}
 	a := &API{
 		store: c.Store, effects: c.Effects, planners: c.Planners, log: c.Log, version: c.Version, metrics: c.Metrics, news: newNewsroom(defaultLimits),
-		tokens: newTokenStore(c.Store.Private()), limits: newLimiters(c.Rate), strangers: newStrangers(c.WrongTokens, c.Metrics),
+		tokens: newTokenStore(c.Store.Private()), limits: newLimiters(c.Rate), strangers: newStrangers(c.WrongTokens, c.Metrics), newKeys: newLimiters(keyRate),
 		audit: c.Audit, auditing: make(chan struct{}, auditReaders), now: time.Now, answerPatience: 30 * time.Second,
 	}
 	a.engine = a.newEngine()

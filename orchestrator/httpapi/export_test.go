@@ -15,6 +15,9 @@ func (a *API) Server(ctx context.Context) *http.Server { return a.server(ctx) }
 // SetAnswerPatience is how long a call waits for another with its key.
 func (a *API) SetAnswerPatience(d time.Duration) { a.answerPatience = d }
 
+// SetNewKeys is how many new Idempotency-Keys an account may use.
+func (a *API) SetNewKeys(r Rate) { a.newKeys = newLimiters(r) }
+
 // ForgetExpired is what happens hourly.
 func (a *API) ForgetExpired(ctx context.Context) error { return a.forgetExpired(ctx) }
 

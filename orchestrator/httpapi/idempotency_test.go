@@ -39,6 +39,33 @@ func (s *site) keys() []string {
 	return keys
 }
 
+// TestNewKeysAreLimited: nobody fills the store with the answers to his refused
+// calls; keys that are known are answered all the same, and so are other accounts.
+func TestNewKeysAreLimited(t *testing.T) {
+	m := newManor(t)
+	m.api.SetNewKeys(httpapi.Rate{PerSecond: 0.001, Burst: 3})
+	red, blue := m.with(m.token["red"]), m.with(m.token["blue"])
+	other := red.with(red.newToken(object{"name": "other", "role": "account"}))
+	before := len(m.keys())
+	for i := range 3 {
+		red.refused(404, "not-found", "POST", "/v1/vips", object{"name": "v", "l3NetworkUuid": nobody}, keyHeader, fmt.Sprint(i))
+	}
+	full := len(m.keys())
+	for _, s := range []*site{red, other} {
+		a := s.refused(429, "too-many-idempotency-keys", "POST", "/v1/vips", object{"name": "v", "l3NetworkUuid": nobody}, keyHeader, "new")
+		if a.header.Get("Retry-After") == "" {
+			t.Error("no Retry-After")
+		}
+	}
+	if got := len(m.keys()); full != before+6 || got != full {
+		t.Errorf("%d keys in the store, then %d, then %d", before, full, got)
+	}
+	if a := red.send("POST", "/v1/vips", object{"name": "v", "l3NetworkUuid": nobody}, keyHeader, "0"); a.header.Get("Idempotency-Replayed") != "true" {
+		t.Errorf("a known key: %s", a.raw)
+	}
+	blue.ok("POST", "/v1/vips", object{"name": "v", "l3NetworkUuid": m.cloud["public"]}, keyHeader, "new")
+}
+
 func TestSameKeySameAnswer(t *testing.T) {
 	s := newSite(t)
 	first := s.ok("POST", "/v1/zones", object{"name": "z"}, keyHeader, "k")

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -307,7 +308,7 @@ func EnsureAdminToken(ctx context.Context, p *store.Private, path string) error 
 }
 
 // writeSecret writes a file that nobody else can read at any moment, whole or
-// not at all.
+// not at all, and that is there after a loss of power.
 func writeSecret(path, content string) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".secret-*") // made with 0600
 	if err != nil {
@@ -324,5 +325,12 @@ func writeSecret(path, content string) error {
 	if err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), path)
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
