@@ -42,12 +42,40 @@ var errStoreClosed = errors.New("the store is closed")
 type newsroom struct {
 	limits limits
 	ring   *ring
-	open   chan struct{} // a token a stream
 	start  sync.Once
+
+	mu   sync.Mutex
+	open map[string]int // streams by account
 }
 
 func newNewsroom(l limits) *newsroom {
-	return &newsroom{limits: l, ring: newRing(l.events, l.bytes), open: make(chan struct{}, l.streams)}
+	return &newsroom{limits: l, ring: newRing(l.events, l.bytes), open: map[string]int{}}
+}
+
+// enter takes the place of a stream until leave is called; nil: there is none.
+// An account has a quarter of them: the others' are for others.
+func (n *newsroom) enter(account string) (leave func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.streams() >= n.limits.streams || account != "" && n.open[account] >= max(1, n.limits.streams/4) {
+		return nil
+	}
+	n.open[account]++
+	return func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if n.open[account]--; n.open[account] == 0 {
+			delete(n.open, account)
+		}
+	}
+}
+
+// streams is called with the lock held.
+func (n *newsroom) streams() (all int) {
+	for _, some := range n.open {
+		all += some
+	}
+	return all
 }
 
 // follow fills the ring from now on until the store is closed. Calling it
@@ -138,13 +166,12 @@ func (a *API) subscribe(ctx context.Context, in *subscription) (*huma.StreamResp
 			s.next, s.upTo = next, last
 		}
 	}
-	select {
-	case a.news.open <- struct{}{}:
-	default:
-		return nil, v1.Unavailable("too-many-streams", "%d event streams are open, and no more are served; close one, or retry later", a.news.limits.streams)
+	leave := a.news.enter(in.caller.Account)
+	if leave == nil {
+		return nil, v1.Unavailable("too-many-streams", "no more event streams are served than %d, and than a quarter of that to one account; close one, or retry later", a.news.limits.streams)
 	}
 	return &huma.StreamResponse{Body: func(ctx huma.Context) {
-		defer func() { <-a.news.open }()
+		defer leave()
 		c := humagin.Unwrap(ctx)
 		s.allowed = func() bool {
 			_, err := a.identifyCaller(c.Request.Context(), c.GetHeader("Authorization"))

@@ -229,6 +229,27 @@ func TestEventsReset(t *testing.T) {
 	}
 }
 
+// TestStreamsOfAnAccountAreLimited: it cannot take the streams of all others.
+func TestStreamsOfAnAccountAreLimited(t *testing.T) {
+	m := newManor(t)
+	m.api.Tune(time.Minute, time.Second, 8, 100)
+	path := filepath.Join(t.TempDir(), "s")
+	m.serve(httpapi.Listen{Socket: path})
+	red, blue := m.with(m.token["red"]), m.with(m.token["blue"])
+	first := red.listen(unixClient(path), "http://sluice/v1/events", "")
+	red.listen(unixClient(path), "http://sluice/v1/events", "")
+	red.refused(503, "too-many-streams", "GET", "/v1/events", nil)
+	blue.listen(unixClient(path), "http://sluice/v1/events", "")
+	m.listen(unixClient(path), "http://sluice/v1/events", "")
+	first.body.Close()
+	for began := time.Now(); m.api.Streams() > 3; time.Sleep(10 * time.Millisecond) {
+		if time.Since(began) > 5*time.Second {
+			t.Fatal("a stream that was closed keeps its place")
+		}
+	}
+	red.listen(unixClient(path), "http://sluice/v1/events", "")
+}
+
 // TestSlowClientIsDropped: it holds up neither writers nor other readers.
 func TestSlowClientIsDropped(t *testing.T) {
 	s := newSite(t)

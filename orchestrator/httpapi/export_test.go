@@ -27,7 +27,11 @@ func (a *API) Tune(heartbeat, write time.Duration, streams, events int) {
 }
 
 // Streams is how many event streams are open.
-func (a *API) Streams() int { return len(a.news.open) }
+func (a *API) Streams() int {
+	a.news.mu.Lock()
+	defer a.news.mu.Unlock()
+	return a.news.streams()
+}
 
 // UnmarshalStrict and MaxDepth are of bodies.
 var UnmarshalStrict = unmarshalStrict

@@ -48,7 +48,7 @@ func checkL3Values(v *View, l3 *v1.L3Network, l2 *v1.L2Network) error {
 			return err
 		}
 	}
-	if err := checkDNS(l3.DNS); err != nil {
+	if err := checkDNS(v, l3); err != nil {
 		return err
 	}
 	if err := checkDNSTLS(l3.DNSOverTLS); err != nil {

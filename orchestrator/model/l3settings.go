@@ -15,13 +15,14 @@ const (
 	MaxDNS        = 16
 	MaxHostRoutes = 64
 	MaxDHCPRelays = 16
+	MaxDNSTLSCA   = 64 << 10 // bytes of PEM; a dozen authorities
 )
 
 // SetDNS replaces the DNS servers; their order is kept all the way to guests.
 func SetDNS(tx *Tx, uuid string, dns []netip.Addr) (*v1.L3Network, error) {
 	return changeL3(tx, uuid, func(l3 *v1.L3Network) error {
 		l3.DNS = orEmpty(slices.Clone(dns))
-		return checkDNS(l3.DNS)
+		return checkDNS(tx.View, l3)
 	})
 }
 
@@ -29,7 +30,7 @@ func SetDNS(tx *Tx, uuid string, dns []netip.Addr) (*v1.L3Network, error) {
 func AddDNS(tx *Tx, uuid string, ip netip.Addr) (*v1.L3Network, error) {
 	return changeL3(tx, uuid, func(l3 *v1.L3Network) error {
 		l3.DNS = append(slices.Clone(l3.DNS), ip)
-		return checkDNS(l3.DNS)
+		return checkDNS(tx.View, l3)
 	})
 }
 
@@ -43,7 +44,8 @@ func RemoveDNS(tx *Tx, uuid string, ip netip.Addr) error {
 	return err
 }
 
-func checkDNS(dns []netip.Addr) error {
+func checkDNS(v *View, l3 *v1.L3Network) error {
+	dns := l3.DNS
 	if len(dns) > MaxDNS {
 		return v1.Refused("too-many-dns", "%d DNS servers; at most %d fit", len(dns), MaxDNS)
 	}
@@ -55,7 +57,47 @@ func checkDNS(dns []netip.Addr) error {
 			return v1.Refused("duplicate-dns", "DNS server %s is there already; give each once", ip)
 		}
 	}
+	return checkServers(v, l3)
+}
+
+// checkServers keeps an account from having its router ask in a management
+// network, which the router has a nic in and guests must not reach, unless that
+// is their way out, too. Servers that an operator has given stay.
+func checkServers(v *View, l3 *v1.L3Network) error {
+	if v.account == "" {
+		return nil
+	}
+	var before []netip.Addr
+	if was := Get[v1.L3Network](v, l3.UUID); was != nil {
+		before = was.DNS
+	}
+	for system := range List[v1.L3Network](v) {
+		if system.Category != v1.System || isPublic(v, system.UUID) {
+			continue
+		}
+		for _, ip := range l3.DNS {
+			if !slices.Contains(before, ip) && isBehind(v, system, ip) {
+				return v1.Refused("dns-in-management-network", "DNS server %s is in a network of the cloud's own; use another, or ask an operator", ip)
+			}
+		}
+	}
 	return nil
+}
+
+// isPublic reports whether a network is some offering's way out.
+func isPublic(v *View, l3 string) bool {
+	for o := range List[v1.VirtualRouterOffering](v) {
+		if o.PublicNetworkUUID == l3 {
+			return true
+		}
+	}
+	return false
+}
+
+// isBehind reports whether routers reach an address by their nic in a network.
+func isBehind(v *View, l3 *v1.L3Network, ip netip.Addr) bool {
+	subnet, _ := SubnetOf(v, l3.UUID)
+	return subnet.CIDR.Contains(ip) || slices.ContainsFunc(l3.HostRoutes, func(r v1.HostRoute) bool { return r.Prefix.Contains(ip) })
 }
 
 // SetDNSTLS says how the DNS servers prove who they are.
@@ -77,6 +119,9 @@ func checkDNSTLS(t v1.DNSOverTLS) error {
 		if err := v1.ValidateDNSName(t.DNSTLSName); err != nil {
 			return err
 		}
+	}
+	if n := len(t.DNSTLSCA); n > MaxDNSTLSCA {
+		return v1.Refused("dns-tls-ca-too-long", "dnsTlsCa has %d bytes; at most %d fit: give only the certificates that vouch for these servers", n, MaxDNSTLSCA)
 	}
 	if t.DNSTLSCA != "" && !x509.NewCertPool().AppendCertsFromPEM([]byte(t.DNSTLSCA)) {
 		return v1.Invalid("invalid-dns-tls", "dnsTlsCa has no certificate in PEM form")

@@ -2,6 +2,7 @@ package model
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 
 	v1 "github.com/sluice-nfv/sluice/api/v1"
@@ -263,6 +264,10 @@ func TestL3SettingsRefused(t *testing.T) {
 		{"tls certificates", "invalid-dns-tls", l3(func(r *v1.CreateL3Network) {
 			r.DNSOverTLS = v1.DNSOverTLS{DNSTLSName: "dns.example", DNSTLSCA: "no PEM"}
 		})},
+		{"tls certificates without end", "dns-tls-ca-too-long", func(w *world) error {
+			_, err := SetDNSTLS(w.tx, w.guest, v1.DNSOverTLS{DNSTLSName: "dns.example", DNSTLSCA: strings.Repeat("x", MaxDNSTLSCA+1)})
+			return err
+		}},
 		{"route with host bits", "invalid-cidr", func(w *world) error {
 			_, err := SetHostRoutes(w.tx, w.guest, []v1.HostRoute{{Prefix: prefix("10.1.1.1/24"), NextHop: ip("192.168.10.9")}})
 			return err
