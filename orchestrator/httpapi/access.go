@@ -268,7 +268,7 @@ func (w who) String() string {
 
 func reads(method string) bool { return method == http.MethodGet || method == http.MethodHead }
 
-// groupOf is the part of the API that a route belongs to: the word behind /v1.
+// groupOf is the part of the API that a route belongs to: the word behind /v1, or metrics.
 func groupOf(route string) string {
 	_, path, _ := strings.Cut(route, " ")
 	group, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(path, "/"), "v1/"), "/")
@@ -307,8 +307,8 @@ func checkScope(scope []string) error {
 
 func groups() []string {
 	var all []string
-	for route := range access {
-		if strings.Contains(route, " /v1/") {
+	for route, entry := range access {
+		if entry.who&nobodyAtAll == 0 {
 			all = append(all, groupOf(route))
 		}
 	}
