@@ -5,8 +5,10 @@ import "time"
 // The paths of the agent's API. There is no other one: nothing runs a command
 // or reads a file.
 const (
-	PathSpec     = "/v1/spec"
-	PathStatus   = "/v1/status"
+	PathSpec   = "/v1/spec"
+	PathStatus = "/v1/status"
+	// PathBrief leaves out of the status the lists that grow with the router.
+	PathBrief    = PathStatus + "?brief"
 	PathIdentity = "/v1/identity"
 	PathEvents   = "/v1/events"
 	// PathCommands is followed by a command's name.

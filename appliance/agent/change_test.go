@@ -73,6 +73,9 @@ func TestAChangeIsAppliedAsOne(t *testing.T) {
 	if err := json.Unmarshal(do(h, "GET", "/v1/spec", nil).Body.Bytes(), &got); err != nil || got.Content.Hash() != second.Hash || got.Generation != 2 {
 		t.Errorf("spec %+v, %v", got, err)
 	}
+	if s := do(h, "GET", agentv1.PathBrief, nil).Body.String(); strings.Contains(s, `"leases"`) || strings.Contains(s, `"traffic"`) || !strings.Contains(s, `"appliedHash"`) {
+		t.Errorf("brief status: %.300s", s)
+	}
 	if s := do(h, "GET", "/v1/status", nil).Body.String(); !strings.Contains(s, `"leases"`) || !strings.Contains(s, `"traffic"`) {
 		t.Errorf("status without lists: %s", s)
 	}

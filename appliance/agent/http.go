@@ -81,6 +81,10 @@ func enrolledOnly(id *bootstrap.Identity, next http.Handler) http.Handler {
 
 func (a *Agent) getStatus(w http.ResponseWriter, r *http.Request) {
 	s := a.Status(r.Context())
+	if r.URL.Query().Has("brief") {
+		writeJSON(w, http.StatusOK, s)
+		return
+	}
 	found := a.cfg.Router.Found()
 	s.Interfaces, s.Leases = found.Interfaces, found.Leases
 	var err error

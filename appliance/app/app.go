@@ -126,7 +126,7 @@ func (a *App) Run(ctx context.Context) error {
 	go a.watchPressure(ctx)
 	go a.sweepLate(ctx)
 	if err := a.guard(ctx); err != nil {
-		a.log.Warn("strangers' changes are noticed by reading only", "err", err)
+		a.log.Warn(deaf, "err", err)
 	}
 	if a.cfg.SpecFile != "" {
 		return a.runFile(ctx)

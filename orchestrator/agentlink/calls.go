@@ -34,8 +34,18 @@ func (l *Link) PushChange(ctx context.Context, t Target, change agentv1.SpecChan
 
 // Status reads how the router is now.
 func (l *Link) Status(ctx context.Context, t Target) (agentv1.RouterStatus, error) {
+	return l.status(ctx, t, agentv1.PathStatus)
+}
+
+// Brief is Status without the lists that grow with the router, for those who ask
+// often.
+func (l *Link) Brief(ctx context.Context, t Target) (agentv1.RouterStatus, error) {
+	return l.status(ctx, t, agentv1.PathBrief)
+}
+
+func (l *Link) status(ctx context.Context, t Target, path string) (agentv1.RouterStatus, error) {
 	var s agentv1.RouterStatus
-	err := l.do(ctx, t, request{method: http.MethodGet, path: agentv1.PathStatus, timeout: callTimeout}, &s)
+	err := l.do(ctx, t, request{method: http.MethodGet, path: path, timeout: callTimeout}, &s)
 	if err != nil {
 		return s, fmt.Errorf("read status of router %s at %s: %w", t.RouterUUID, t.Addr, err)
 	}

@@ -602,6 +602,24 @@ func TestDestroyInterruptsAPush(t *testing.T) {
 	}
 }
 
+// TestServiceThatFailsLater: a router that was as wanted and does not stay so is
+// not Ready, and is again when its agent has mended it. It is not rebuilt for it.
+func TestServiceThatFailsLater(t *testing.T) {
+	s := newSite(t, 1, 1)
+	before := s.serve(s.vms[0])
+	s.agent().Break("dns", "bind 192.168.10.1:53: address in use")
+	s.eventually("not Ready", func() bool {
+		c := condition(s.router(), readyCondition)
+		return c.Status == v1.False && c.Reason == "Degraded" && strings.Contains(c.Message, "dns: bind 192.168.10.1:53")
+	})
+	s.agent().Break("dns", "")
+	s.eventually("Ready", func() bool { return condition(s.router(), readyCondition).Status == v1.True })
+	if after := s.router(); after.Epoch != before.Epoch || after.AppliedGeneration != before.AppliedGeneration {
+		t.Errorf("it was touched: %+v", after)
+	}
+	s.tidy()
+}
+
 // TestLostLockIsNoFailure: who loses the lock while it works stops, and says
 // nothing about the router, of which another orchestrator may be taking care.
 func TestLostLockIsNoFailure(t *testing.T) {

@@ -65,13 +65,13 @@ func (w *worker) observeAgent(ctx context.Context, view *model.View, row *v1.Vir
 	}
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	status, err := w.Agents.Status(ctx, agentlink.Target{RouterUUID: row.UUID, Addr: addr})
+	status, err := w.Agents.Brief(ctx, agentlink.Target{RouterUUID: row.UUID, Addr: addr})
 	if err == nil || agentlink.IsNotEnrolled(err) {
 		w.hearing.hear(row, time.Now())
 	}
 	switch {
 	case err == nil:
-		w.silent, w.deaf = time.Time{}, false
+		w.silent, w.deaf, w.faults = time.Time{}, false, faults(status)
 		o.Agent, o.AppliedHash = plan.AgentReady, status.AppliedHash
 	case agentlink.IsNotEnrolled(err):
 		o.Agent = plan.AgentStranger
@@ -92,6 +92,9 @@ func (w *worker) recordObserved(row *v1.VirtualRouter) error {
 	switch {
 	case row.WantedState != v1.StateRunning:
 		status = v1.Disconnected
+	case w.seen.Agent == plan.AgentReady && w.faults != "":
+		ready = v1.Condition{Type: readyCondition, Status: v1.False, Reason: "Degraded",
+			Message: fmt.Sprintf("router %s: it reached what is wanted, and does not keep it: %s; its agent goes on trying, see `sluice virtual-router logs %s`", row.Name, w.faults, row.Name)}
 	case w.seen.Agent == plan.AgentReady:
 		ready = v1.Condition{Type: readyCondition, Status: v1.True, Reason: "Serving"}
 	case !w.silent.IsZero():

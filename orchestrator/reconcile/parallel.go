@@ -95,6 +95,16 @@ func (b *bounded) Status(ctx context.Context, t agentlink.Target) (agentv1.Route
 	return b.Agents.Status(ctx, t)
 }
 
+// Brief is one call at a router.
+func (b *bounded) Brief(ctx context.Context, t agentlink.Target) (agentv1.RouterStatus, error) {
+	leave, err := b.enter(ctx, t.RouterUUID)
+	if err != nil {
+		return agentv1.RouterStatus{}, err
+	}
+	defer leave()
+	return b.Agents.Brief(ctx, t)
+}
+
 // Command is one call at a router.
 func (b *bounded) Command(ctx context.Context, t agentlink.Target, name, key string, args, result any) error {
 	leave, err := b.enter(ctx, t.RouterUUID)

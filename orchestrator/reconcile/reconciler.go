@@ -31,6 +31,8 @@ type Agents interface {
 	// PushChange sends a change of the spec that the agent has accepted.
 	PushChange(ctx context.Context, t agentlink.Target, change agentv1.SpecChange) (agentv1.RouterStatus, error)
 	Status(ctx context.Context, t agentlink.Target) (agentv1.RouterStatus, error)
+	// Brief is Status without the lists that grow with the router.
+	Brief(ctx context.Context, t agentlink.Target) (agentv1.RouterStatus, error)
 	// Command runs one of agentv1's; an empty key: each time anew.
 	Command(ctx context.Context, t agentlink.Target, name, key string, args, result any) error
 	// Forget drops kept connections: after a domain was replaced they lead nowhere.

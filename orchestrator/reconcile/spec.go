@@ -98,6 +98,7 @@ func (c *call) decide(ctx context.Context) (agentv1.RouterSpec, error) {
 	return spec, err
 }
 
+// faults are the services that are not as the spec wants them; empty: none.
 func faults(s agentv1.RouterStatus) string {
 	var out []string
 	for name, service := range s.Services {

@@ -32,6 +32,7 @@ type worker struct {
 	look     chan struct{} // the world changed
 	asked    chan struct{} // somebody waits for the router
 	silent   time.Time     // since when the agent has not answered; zero: it does
+	faults   string        // of its services, as the agent told last
 	deaf     bool          // that may be for us: none of its network answers
 	seen     plan.Observed // the last observation
 	fresh    bool          // seen can be relied on

@@ -115,7 +115,13 @@ func (a *Agent) getSpec(*http.Request) (any, *refusal) {
 	return a.accepted, nil
 }
 
-func (a *Agent) getStatus(*http.Request) (any, *refusal) { return a.status(), nil }
+func (a *Agent) getStatus(r *http.Request) (any, *refusal) {
+	s := a.status()
+	if r.URL.Query().Has("brief") {
+		s.Interfaces, s.Leases = nil, nil
+	}
+	return s, nil
+}
 
 func (a *Agent) putSpec(r *http.Request) (any, *refusal) {
 	a.pushes++

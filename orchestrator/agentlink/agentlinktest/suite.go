@@ -178,6 +178,10 @@ func testRestart(t *testing.T, a pki.Authority, m Machine) {
 	if after.AcceptedGeneration != 3 || after.AppliedHash != spec.Hash || after.BootID != before.BootID {
 		t.Fatalf("after a restart: %+v, before %+v", after, before)
 	}
+	brief, err := link.Brief(ctx, m.Target)
+	if err != nil || brief.AppliedHash != spec.Hash || len(brief.Interfaces)+len(brief.Leases) > 0 {
+		t.Fatalf("in brief: %+v, %v", brief, err)
+	}
 	if _, err := link.PushSpec(ctx, m.Target, Spec(m.Target.RouterUUID, 4, 9, m.Content(3))); !agentlink.IsRefused(err, agentv1.CodeLowerFence) {
 		t.Fatalf("the fence was forgotten: %v", err)
 	}
