@@ -11,12 +11,15 @@ import (
 // Diff is the steps from have to want, in the order in which nothing is open
 // that should not be: forwarding goes off first and on last; who may pass
 // changes together with the mappings, and the rest of the policy before
-// addresses. A link goes up with its addresses: while
-// it is up, each one more costs the kernel a walk over all their routes.
+// addresses. Whether the router answers ARP for all of its addresses goes off
+// before the rules that limit it, and on after them. A link goes up with its
+// addresses: while it is up, each one more costs the kernel a walk over all
+// their routes.
 func Diff(have, want State) []Step {
 	closing, opening := diffForwarding(have, want)
-	steps := slices.Concat(closing, diffMappings(have, want), diffPolicy(have, want),
-		diffSysctls(have, want), diffAddresses(have, want), diffLinks(have, want))
+	silent, sysctls := diffSysctls(have, want)
+	steps := slices.Concat(closing, silent, diffMappings(have, want), diffPolicy(have, want),
+		sysctls, diffAddresses(have, want), diffLinks(have, want))
 	gone, added := diffRules(have, want)
 	return slices.Concat(steps, gone, diffRoutes(have, want), added, opening)
 }
@@ -60,18 +63,23 @@ func forwardingOfLinks(have, want State, base string) []Step {
 	return steps
 }
 
-func diffSysctls(have, want State) []Step {
-	var steps []Step
+// diffSysctls are the values that close something, and the others.
+func diffSysctls(have, want State) (closing, steps []Step) {
 	for _, key := range sortedKeys(want.Sysctls, cmp.Compare[string]) {
 		if key == keyForward || strings.HasPrefix(key, "net/ipv4/") && strings.HasSuffix(key, "/forwarding") {
 			continue
 		}
 		// A key that the kernel does not have switches on nothing.
-		if is, known := have.Sysctls[key]; known && is != want.Sysctls[key] {
-			steps = append(steps, SetSysctl{key, want.Sysctls[key], ownerPlane})
+		is, known := have.Sysctls[key]
+		switch to := want.Sysctls[key]; {
+		case !known || is == to:
+		case to == "1" && strings.HasSuffix(key, "/"+keyIgnore):
+			closing = append(closing, SetSysctl{key, to, ownerPlane})
+		default:
+			steps = append(steps, SetSysctl{key, to, ownerPlane})
 		}
 	}
-	return steps
+	return closing, steps
 }
 
 func diffPolicy(have, want State) []Step {
@@ -212,7 +220,8 @@ func diffAddresses(have, want State) []Step {
 }
 
 func compareAddresses(a, b LinkAddress) int {
-	return cmp.Or(cmp.Compare(a.Link, b.Link), a.Prefix.Addr().Compare(b.Prefix.Addr()), cmp.Compare(a.Prefix.Bits(), b.Prefix.Bits()))
+	return cmp.Or(cmp.Compare(a.Link, b.Link), a.Prefix.Addr().Compare(b.Prefix.Addr()), cmp.Compare(a.Prefix.Bits(), b.Prefix.Bits()),
+		cmp.Compare(a.form(), b.form()))
 }
 
 // diffRoutes removes before it adds: a table has one default route only.
@@ -235,7 +244,7 @@ func diffRoutes(have, want State) []Step {
 // carries is whether the address that a subnet's route belongs to is there and
 // its link up; else the kernel makes the route together with them.
 func (s State) carries(r Route, source netip.Addr) bool {
-	_, ok := s.Addresses[LinkAddress{r.Link, netip.PrefixFrom(source, r.Prefix.Bits())}]
+	_, ok := s.Addresses[LinkAddress{Link: r.Link, Prefix: netip.PrefixFrom(source, r.Prefix.Bits())}]
 	return ok && s.Links[r.Link].Up
 }
 

@@ -16,7 +16,7 @@ func (s State) String() string {
 		fmt.Fprintf(&b, "link %s up=%t mtu=%d\n", name, l.Up, l.MTU)
 	}
 	for _, at := range sortedKeys(s.Addresses, compareAddresses) {
-		fmt.Fprintf(&b, "address %s %s\n", at.Link, at.Prefix)
+		fmt.Fprintf(&b, "%s %s %s\n", at.form(), at.Link, at.Prefix)
 	}
 	for _, r := range sortedKeys(s.Routes, compareRoutes) {
 		fmt.Fprintf(&b, "route %s\n", r)
@@ -41,6 +41,16 @@ func (s State) String() string {
 		b.WriteString(s.Mappings.String())
 	}
 	return b.String()
+}
+
+// String is what an address is, and where.
+func (a LinkAddress) String() string { return fmt.Sprintf("%s %s on %s", a.form(), a.Prefix, a.Link) }
+
+func (a LinkAddress) form() string {
+	if a.Routed {
+		return "routed address"
+	}
+	return "address"
 }
 
 // String prints a route as iproute2 does.

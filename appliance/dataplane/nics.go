@@ -20,6 +20,7 @@ func (p *Plane) Nics() []NicState {
 	nics := p.nics()
 	for i := range nics { // there may be thousands, and a change is not to wait
 		slices.SortFunc(nics[i].Addresses, netip.Prefix.Compare)
+		nics[i].Addresses = slices.Compact(nics[i].Addresses)
 	}
 	return nics
 }

@@ -21,6 +21,9 @@ type Plan struct {
 	ways map[string]uint32
 	// grants by public address.
 	grants map[netip.Addr][]Grant
+	// singles on a link: Want.singles.
+	link    string
+	singles int
 }
 
 // Edit is what of a Want is wanted no more, and what newly: EIPs, Forwards and
@@ -42,6 +45,7 @@ var ErrWhole = errors.New("the whole has to be applied")
 func Planned(w Want) Plan {
 	p := Plan{State: Render(w), sources: w.SNAT, eips: make(map[netip.Addr][]EIP, len(w.EIPs)),
 		forwards: map[netip.Addr]int{}, grants: map[netip.Addr][]Grant{}}
+	p.link, p.singles = w.singles()
 	if ways := w.ways(); len(ways) > 0 {
 		p.ways = map[string]uint32{}
 		for _, x := range ways {
@@ -99,7 +103,7 @@ func (p *Plan) editWays(s *SetMappings) {
 		vip, has := p.Mappings.Outbound[guest]
 		mark, known := uint32(0), false
 		for link, of := range p.ways {
-			if _, carries := p.Addresses[LinkAddress{link, netip.PrefixFrom(vip, 32)}]; has && carries {
+			if _, carries := p.Addresses[LinkAddress{Link: link, Prefix: netip.PrefixFrom(vip, 32)}]; has && carries {
 				mark, known = of, true
 			}
 		}
@@ -211,9 +215,9 @@ func exchanged[K, V comparable](gone, come, have, del, add map[K]V) error {
 // editAddresses returns the addresses that come, and those whose last mapping
 // went. All are of single addresses on ways out, on which no rule depends.
 func (p *Plan) editAddresses(e Edit) (add, remove []LinkAddress, err error) {
-	on := map[netip.Addr]string{}
+	on, routed := map[netip.Addr]string{}, p.routed()
 	for _, a := range e.Add.Addresses {
-		at := LinkAddress{a.Link, a.Prefix}
+		at := a.on(routed)
 		if link, twice := on[a.Prefix.Addr()]; twice && link != a.Link {
 			return nil, nil, fmt.Errorf("address %s on two links: %w", a.Prefix, ErrWhole)
 		}
@@ -224,7 +228,7 @@ func (p *Plan) editAddresses(e Edit) (add, remove []LinkAddress, err error) {
 		}
 	}
 	for _, a := range e.Remove.Addresses {
-		at := LinkAddress{a.Link, a.Prefix}
+		at := a.on(routed)
 		if link, moves := on[a.Prefix.Addr()]; moves && link != a.Link {
 			return nil, nil, fmt.Errorf("address %s moves to another link: %w", a.Prefix, ErrWhole)
 		}
@@ -239,5 +243,16 @@ func (p *Plan) editAddresses(e Edit) (add, remove []LinkAddress, err error) {
 			return nil, nil, fmt.Errorf("address %s on %s is no mapping's: %w", at.Prefix, at.Link, ErrWhole)
 		}
 	}
+	if p.singles += len(add) - len(remove); p.routed() != routed {
+		return nil, nil, fmt.Errorf("%d addresses on %s: %w", p.singles, p.link, ErrWhole)
+	}
 	return add, remove, nil
+}
+
+// routed is Want.routed of what is planned.
+func (p *Plan) routed() string {
+	if p.singles > manyAddresses {
+		return p.link
+	}
+	return ""
 }

@@ -18,11 +18,15 @@ func Render(w Want) State {
 			s.Routes[Route{Link: n.Link, Prefix: r.Prefix, Gateway: r.Gateway}] = RouteState{Owner: n.Owner}
 		}
 	}
+	routed := w.routed()
 	for _, a := range w.Addresses {
-		s.Addresses[LinkAddress{a.Link, a.Prefix}] = AddressState{Owner: a.Owner}
+		s.Addresses[a.on(routed)] = AddressState{Owner: a.Owner}
 		if !a.Prefix.IsSingleIP() {
 			s.Routes[Route{Link: a.Link, Prefix: a.Prefix.Masked()}] = RouteState{Owner: a.Owner, Source: a.Prefix.Addr()}
 		}
+	}
+	if routed != "" {
+		renderRouted(s, w, routed)
 	}
 	renderWays(s, w)
 	return s
@@ -100,6 +104,7 @@ const (
 	keyForward   = "net/ipv4/ip_forward"
 	keyRedirects = "net/ipv4/conf/all/accept_redirects"
 	keyReflect   = "net/ipv4/fwmark_reflect"
+	keyIgnore    = "arp_ignore" // of a link
 )
 
 func confKey(link, key string) string { return "net/ipv4/conf/" + link + "/" + key }
@@ -152,7 +157,7 @@ func (n Nic) sysctls(s map[string]string, forward string) {
 		"accept_local": local,
 		// Answer ARP only on the nic that has the address, and ask only with
 		// an address of the nic: guests must not learn of public addresses.
-		"arp_ignore":          "1",
+		keyIgnore:             "1",
 		"arp_announce":        "2",
 		"proxy_arp":           "0",
 		"accept_redirects":    "0",

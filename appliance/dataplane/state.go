@@ -74,6 +74,9 @@ type LinkState struct {
 type LinkAddress struct {
 	Link   string
 	Prefix netip.Prefix
+	// Routed: a route to the router itself is all that there is of it (type
+	// local, in the table local).
+	Routed bool
 }
 
 // AddressState says whose an address is.

@@ -92,15 +92,13 @@ func (s SetMappings) empty() bool {
 }
 
 func (s SetLink) String() string    { return fmt.Sprintf("link %s up mtu %d", s.Link, s.MTU) }
-func (s AddAddress) String() string { return fmt.Sprintf("add address %s on %s", s.Prefix, s.Link) }
-func (s DelAddress) String() string {
-	return fmt.Sprintf("delete address %s on %s", s.Prefix, s.Link)
-}
-func (s AddRoute) String() string  { return "add route " + s.Route.String() }
-func (s DelRoute) String() string  { return "delete route " + s.Route.String() }
-func (s AddRule) String() string   { return "add rule " + s.Rule.String() }
-func (s DelRule) String() string   { return "delete rule " + s.Rule.String() }
-func (s SetSysctl) String() string { return fmt.Sprintf("set %s = %s", s.Key, s.Value) }
+func (s AddAddress) String() string { return "add " + s.LinkAddress.String() }
+func (s DelAddress) String() string { return "delete " + s.LinkAddress.String() }
+func (s AddRoute) String() string   { return "add route " + s.Route.String() }
+func (s DelRoute) String() string   { return "delete route " + s.Route.String() }
+func (s AddRule) String() string    { return "add rule " + s.Rule.String() }
+func (s DelRule) String() string    { return "delete rule " + s.Rule.String() }
+func (s SetSysctl) String() string  { return fmt.Sprintf("set %s = %s", s.Key, s.Value) }
 func (s SetPolicy) String() string {
 	parts := make([]string, len(s))
 	for i, t := range s {

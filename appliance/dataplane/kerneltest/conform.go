@@ -103,6 +103,17 @@ func WantWays() dataplane.Want {
 	return w
 }
 
+// WantMany is WantAll with so many more EIPs of p0, each with an address.
+func WantMany(n int) dataplane.Want {
+	w := WantAll()
+	for i := range n {
+		vip := netip.AddrFrom4([4]byte{198, 51, byte(i >> 8), byte(i)})
+		w.EIPs = append(w.EIPs, dataplane.EIP{VIP: vip, Guest: netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), Order: 9})
+		w.Addresses = append(w.Addresses, dataplane.Address{Link: "p0", Prefix: netip.PrefixFrom(vip, 32)})
+	}
+	return w
+}
+
 // Conform is what every Kernel does.
 func Conform(t *testing.T, fresh func(t *testing.T) Lab) {
 	tests := map[string]func(*bench){
@@ -130,6 +141,7 @@ func Conform(t *testing.T, fresh func(t *testing.T) Lab) {
 		"locks down":                   locksDown,
 		"has several ways out":         severalWays,
 		"maps every port":              everyPort,
+		"has many addresses":           manyAddresses,
 	}
 	for _, what := range Disturbances {
 		tests["heals: "+what] = func(b *bench) {
@@ -414,6 +426,28 @@ func severalWays(b *bench) {
 	}
 	if _, left := s.Chains[dataplane.ChainID{Table: dataplane.TableName, Chain: "via"}]; left {
 		b.t.Error("chain left over")
+	}
+}
+
+// manyAddresses: whether they are addresses or routes depends on how many there
+// are to be, and on nothing before.
+func manyAddresses(b *bench) {
+	few, many := WantMany(900), WantMany(1100)
+	for _, w := range []dataplane.Want{few, many, WantWays(), many, few} {
+		b.apply(w)
+		b.is(w)
+	}
+	b.apply(many)
+	for _, what := range []string{"delete a routed address", "flush addresses", "delete the table for ARP", "flush answers", "answer less"} {
+		b.Disturb(b.t, what)
+		if r := b.apply(many); r.Writes == 0 {
+			b.t.Errorf("%s: nothing written", what)
+		}
+		b.is(many)
+	}
+	b.apply(dataplane.Want{})
+	if s := b.observe(dataplane.Want{}); len(s.Addresses)+len(s.Routes)+len(s.Chains[dataplane.ChainID{Table: dataplane.TableName, Chain: "answers"}]) != 0 {
+		b.t.Errorf("left over:\n%.2000s", s)
 	}
 }
 

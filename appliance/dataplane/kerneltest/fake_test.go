@@ -88,6 +88,17 @@ func disturbFake(t *testing.T, f *Fake, what string, stranger dataplane.LinkAddr
 		l := s.Links["g0"]
 		l.MTU = 1400
 		s.Links["g0"] = l
+	case "delete a routed address":
+		delete(s.Addresses, dataplane.LinkAddress{Link: "p0", Prefix: netip.MustParsePrefix("198.51.2.7/32"), Routed: true})
+	case "flush addresses":
+		maps.DeleteFunc(s.Addresses, func(at dataplane.LinkAddress, _ dataplane.AddressState) bool { return at.Link == "p0" })
+		maps.DeleteFunc(s.Routes, func(r dataplane.Route, _ dataplane.RouteState) bool { return r.Link == "p0" })
+	case "delete the table for ARP":
+		delete(s.Chains, ours("answers"))
+	case "flush answers":
+		s.Chains[ours("answers")] = nil
+	case "answer less":
+		s.Sysctls["net/ipv4/conf/p0/arp_ignore"] = "1"
 	case "add foreign things":
 		s.Addresses[stranger] = dataplane.AddressState{}
 	default:

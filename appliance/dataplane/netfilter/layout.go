@@ -20,7 +20,9 @@ const tableName = dataplane.TableName
 // is mapped, nor on the nics. Ruled are the base chains that do: their rules
 // are a State's.
 type layout struct {
-	table  *nftables.Table
+	table *nftables.Table
+	// arp is the table of the same name for ARP: nothing but ruled chains.
+	arp    *nftables.Table
 	sets   []*nftables.Set
 	chains []chain
 	ruled  []*nftables.Chain
@@ -63,9 +65,10 @@ const (
 
 func newLayout() layout {
 	t := &nftables.Table{Name: tableName, Family: nftables.TableFamilyIPv4}
+	arp := &nftables.Table{Name: tableName, Family: nftables.TableFamilyARP}
 	set := func(s nftables.Set) *nftables.Set { s.Table = t; return &s }
 	addr := nftables.TypeIPAddr
-	return layout{table: t,
+	return layout{table: t, arp: arp,
 		sets: []*nftables.Set{
 			set(nftables.Set{Name: setPublic, KeyType: nftables.TypeIFName, KeyByteOrder: binaryutil.NativeEndian}),
 			set(nftables.Set{Name: setGuests, KeyType: addr, Interval: true}),
@@ -82,7 +85,7 @@ func newLayout() layout {
 			set(nftables.Set{Name: setHeld, KeyType: addr, HasTimeout: true}),
 		},
 		chains: []chain{arriving(t), departing(t), leaking(t), counting(t)},
-		ruled:  ruled(t),
+		ruled:  append(ruled(t), answers(arp)),
 	}
 }
 
@@ -94,6 +97,13 @@ func ruled(t *nftables.Table) []*nftables.Chain {
 		{Name: "via", Table: t, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityMangle, Policy: &accept},
 		{Name: "forward", Table: t, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookForward, Priority: nftables.ChainPriorityFilter, Policy: &drop},
 	}
+}
+
+// answers is for what is asked of the router by ARP (NF_ARP_IN).
+func answers(arp *nftables.Table) *nftables.Chain {
+	accept := nftables.ChainPolicyAccept
+	return &nftables.Chain{Name: "answers", Table: arp, Type: nftables.ChainTypeFilter,
+		Hooknum: nftables.ChainHookRef(0), Priority: nftables.ChainPriorityFilter, Policy: &accept}
 }
 
 // ours is whether a set's elements are part of the State.
@@ -333,15 +343,9 @@ func (l layout) setsStand(c *nftables.Conn) (bool, error) {
 }
 
 func (l layout) chainsStand(c *nftables.Conn) (bool, error) {
-	all, err := c.ListChainsOfTableFamily(l.table.Family)
+	have, err := l.listChains(c)
 	if err != nil {
 		return false, err
-	}
-	have := map[string]*nftables.Chain{}
-	for _, x := range all {
-		if x.Table.Name == l.table.Name {
-			have[x.Name] = x
-		}
 	}
 	for _, w := range l.chains {
 		if !same(have[w.Name], w.Chain) {
@@ -359,6 +363,23 @@ func (l layout) chainsStand(c *nftables.Conn) (bool, error) {
 		delete(have, w.Name)
 	}
 	return len(have) == 0, nil
+}
+
+// listChains are the chains of both tables, by name.
+func (l layout) listChains(c *nftables.Conn) (map[string]*nftables.Chain, error) {
+	have := map[string]*nftables.Chain{}
+	for _, t := range []*nftables.Table{l.table, l.arp} {
+		all, err := c.ListChainsOfTableFamily(t.Family)
+		if err != nil {
+			return nil, err
+		}
+		for _, x := range all {
+			if x.Table.Name == t.Name {
+				have[x.Name] = x
+			}
+		}
+	}
+	return have, nil
 }
 
 // same is whether a chain that was read, nil for none, is hooked as wanted.

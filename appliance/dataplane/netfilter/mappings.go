@@ -64,8 +64,10 @@ func (d *Door) SetMappings(ctx context.Context, s dataplane.SetMappings) error {
 
 // rebuild makes the table anew in the transaction that follows.
 func (l layout) rebuild(c *nftables.Conn) {
-	c.AddTable(l.table) // so that there is one to delete
-	c.DelTable(l.table)
+	for _, t := range []*nftables.Table{l.arp, l.table} {
+		c.AddTable(t) // so that there is one to delete
+		c.DelTable(t)
+	}
 	c.AddTable(l.table)
 	for _, s := range l.sets {
 		// An error stays with the connection and comes out of Flush.
@@ -81,7 +83,7 @@ func (l layout) rebuild(c *nftables.Conn) {
 
 // messages is how many rebuild takes.
 func (l layout) messages() uint32 {
-	n := 3 + len(l.sets) + len(l.chains)
+	n := 5 + len(l.sets) + len(l.chains)
 	for _, ch := range l.chains {
 		n += len(ch.rules)
 	}

@@ -89,6 +89,9 @@ func next(text string) (part []expr.Any, length int, err error) {
 	case len(words) > 1 && (words[0] == "iifname" || words[0] == "oifname"):
 		part, err = named(words[0], words[1], op)
 		return part, length + len(words[0]+" "+words[1]), err
+	case len(words) > 3 && strings.HasPrefix(text, "arp daddr ip "):
+		part, err = compared("arp daddr ip", words[3], op)
+		return part, len(strings.Join(words[:4], " ")), err
 	case len(words) > 2:
 		part, err = compared(words[0]+" "+words[1], words[2], op)
 		return part, length + len(words[0]+" "+words[1]+" "+words[2]), err
@@ -124,7 +127,7 @@ func named(what, quoted string, op expr.CmpOp) ([]expr.Any, error) {
 // compared is a field of a packet against a value.
 func compared(field, value string, op expr.CmpOp) ([]expr.Any, error) {
 	switch field {
-	case "ip saddr", "ip daddr":
+	case "ip saddr", "ip daddr", "arp daddr ip":
 		if !strings.Contains(value, "/") {
 			value += "/32"
 		}
@@ -132,10 +135,8 @@ func compared(field, value string, op expr.CmpOp) ([]expr.Any, error) {
 		if err != nil || !p.Addr().Is4() {
 			return nil, fmt.Errorf("%s %s: no IPv4 prefix", field, value)
 		}
-		at := source(reg0)
-		if field == "ip daddr" {
-			at = destination(reg0)
-		}
+		at := map[string]expr.Any{"ip saddr": source(reg0), "ip daddr": destination(reg0),
+			"arp daddr ip": load(expr.PayloadBaseNetworkHeader, 24, 4, reg0)}[field] // RFC 826: ar$tpa
 		return within(at, p, op), nil
 	case "udp sport", "udp dport":
 		n, err := strconv.ParseUint(value, 10, 16)
@@ -168,10 +169,18 @@ func (l layout) change(c *nftables.Conn, s dataplane.SetMappings) (messages uint
 			c.FlushChain(w)
 			c.DelChain(w)
 			messages += 2
+			if w.Table == l.arp {
+				c.DelTable(l.arp)
+				messages++
+			}
 		}
 		rules, changed := s.Chains[w.Name]
 		if !changed {
 			continue
+		}
+		if w.Table == l.arp { // there for its chains only
+			c.AddTable(l.arp)
+			messages++
 		}
 		c.AddChain(w)
 		c.FlushChain(w)
@@ -181,7 +190,7 @@ func (l layout) change(c *nftables.Conn, s dataplane.SetMappings) (messages uint
 			if err != nil {
 				return 0, fmt.Errorf("chain %s: %w", w.Name, err)
 			}
-			c.AddRule(&nftables.Rule{Table: l.table, Chain: w, Exprs: exprs, UserData: userdata.Append(nil, rulesText, []byte(text))})
+			c.AddRule(&nftables.Rule{Table: w.Table, Chain: w, Exprs: exprs, UserData: userdata.Append(nil, rulesText, []byte(text))})
 		}
 	}
 	return messages, nil
@@ -189,16 +198,16 @@ func (l layout) change(c *nftables.Conn, s dataplane.SetMappings) (messages uint
 
 // rules reads the chains that depend on the nics, those that there are.
 func (l layout) rules(c *nftables.Conn) (map[dataplane.ChainID][]string, error) {
-	all, err := c.ListChainsOfTableFamily(l.table.Family)
+	have, err := l.listChains(c)
 	if err != nil {
 		return nil, err
 	}
 	chains := map[dataplane.ChainID][]string{}
 	for _, w := range l.ruled {
-		if !slices.ContainsFunc(all, func(x *nftables.Chain) bool { return x.Table.Name == l.table.Name && x.Name == w.Name }) {
+		if have[w.Name] == nil {
 			continue
 		}
-		rules, err := c.GetRules(l.table, w)
+		rules, err := c.GetRules(w.Table, w)
 		if err != nil {
 			return nil, err
 		}

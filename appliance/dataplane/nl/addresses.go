@@ -21,7 +21,11 @@ func (d *Door) AddAddress(at dataplane.LinkAddress) error {
 	if err != nil {
 		return err
 	}
-	err = d.address(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_EXCL, index, at)
+	if at.Routed { // beside the kernel's own, if somebody else has it as an address
+		err = d.change(localRoute(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_APPEND, index, at))
+	} else {
+		err = d.change(address(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_EXCL, index, at))
+	}
 	if err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
@@ -40,8 +44,13 @@ func (d *Door) DelAddress(at dataplane.LinkAddress) error {
 	if err != nil {
 		return err
 	}
-	err = d.address(unix.RTM_DELADDR, 0, index, at)
-	if err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) && !errors.Is(err, unix.ENODEV) {
+	gone := unix.EADDRNOTAVAIL
+	if at.Routed {
+		gone, err = unix.ESRCH, d.change(localRoute(unix.RTM_DELROUTE, 0, index, at))
+	} else {
+		err = d.change(address(unix.RTM_DELADDR, 0, index, at))
+	}
+	if err != nil && !errors.Is(err, gone) && !errors.Is(err, unix.ENODEV) {
 		return err
 	}
 	delete(d.seen.Addresses, at)
@@ -51,8 +60,26 @@ func (d *Door) DelAddress(at dataplane.LinkAddress) error {
 	return nil
 }
 
+func (d *Door) change(req *nl.NetlinkRequest) error {
+	req.Sockets = map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: d.routing}
+	_, err := req.Execute(unix.NETLINK_ROUTE, 0)
+	return err
+}
+
+// localRoute changes a route to the router itself, which makes an address its
+// own as the kernel's does that comes with one. All share what they say (no
+// preferred source), so that there are no lists to walk.
+func localRoute(kind, flags, index int, at dataplane.LinkAddress) *nl.NetlinkRequest {
+	req := nl.NewNetlinkRequest(kind, flags|unix.NLM_F_ACK)
+	req.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{Family: unix.AF_INET, Dst_len: 32,
+		Table: unix.RT_TABLE_LOCAL, Protocol: Protocol, Scope: unix.RT_SCOPE_HOST, Type: unix.RTN_LOCAL}})
+	req.AddData(nl.NewRtAttr(unix.RTA_DST, at.Prefix.Addr().AsSlice()))
+	req.AddData(nl.NewRtAttr(unix.RTA_OIF, nl.Uint32Attr(uint32(index))))
+	return req
+}
+
 // address changes an address of a link.
-func (d *Door) address(kind, flags, index int, at dataplane.LinkAddress) error {
+func address(kind, flags, index int, at dataplane.LinkAddress) *nl.NetlinkRequest {
 	req := nl.NewNetlinkRequest(kind, flags|unix.NLM_F_ACK)
 	msg := nl.NewIfAddrmsg(unix.AF_INET)
 	msg.Index, msg.Prefixlen = uint32(index), uint8(at.Prefix.Bits())
@@ -66,9 +93,7 @@ func (d *Door) address(kind, flags, index int, at dataplane.LinkAddress) error {
 			req.AddData(nl.NewRtAttr(unix.IFA_BROADCAST, broadcast(at)))
 		}
 	}
-	req.Sockets = map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: d.routing}
-	_, err := req.Execute(unix.NETLINK_ROUTE, 0)
-	return err
+	return req
 }
 
 // broadcast is the last address of a subnet.

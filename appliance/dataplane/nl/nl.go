@@ -126,10 +126,15 @@ func observeAddresses(s *dataplane.State, names map[int]string) error {
 func observeRoutes(s *dataplane.State, names map[int]string, sources map[netip.Addr]bool) error {
 	// All tables come anyway; most routes are those of the router's own addresses.
 	filter := &netlink.Route{Table: unix.RT_TABLE_UNSPEC}
+	var own []dataplane.LinkAddress // those that are routes
 	routes, err := retry(func() (routes []netlink.Route, err error) {
+		own = nil
 		err = netlink.RouteListFilteredIter(netlink.FAMILY_V4, filter, netlink.RT_FILTER_TABLE, func(r netlink.Route) bool {
-			if r.Table == unix.RT_TABLE_MAIN || ofWay(r.Table) {
+			switch {
+			case r.Table == unix.RT_TABLE_MAIN || ofWay(r.Table):
 				routes = append(routes, r)
+			case r.Table == unix.RT_TABLE_LOCAL && r.Protocol == Protocol && r.Type == unix.RTN_LOCAL:
+				own = append(own, dataplane.LinkAddress{Link: names[r.LinkIndex], Prefix: prefixOf(r.Dst), Routed: true})
 			}
 			return true
 		})
@@ -137,6 +142,9 @@ func observeRoutes(s *dataplane.State, names map[int]string, sources map[netip.A
 	})
 	if err != nil {
 		return fmt.Errorf("list routes: %w", err)
+	}
+	for _, at := range own {
+		s.Addresses[at] = dataplane.AddressState{Ours: true}
 	}
 	s.Routes = map[dataplane.Route]dataplane.RouteState{}
 	for _, r := range routes {

@@ -61,8 +61,9 @@ func (w *watch) quiet(own uint32) (bool, error) {
 	return quiet, errors.Join(err, failed)
 }
 
-// harmless is whether all messages are about own's addresses, or the routes to
-// the router itself (table local) that the kernel makes of any.
+// harmless is whether all messages are about own's addresses, also those that
+// are routes to the router itself (table local), or about such routes that the
+// kernel makes of any address.
 func harmless(words []byte, own uint32) bool {
 	for len(words) >= unix.SizeofNlMsghdr { // struct nlmsghdr: length, type, flags, sequence, pid
 		n := int(binary.NativeEndian.Uint32(words))
@@ -76,7 +77,11 @@ func harmless(words []byte, own uint32) bool {
 				return false
 			}
 		case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
-			if len(body) < unix.SizeofRtMsg || body[4] != unix.RT_TABLE_LOCAL { // struct rtmsg
+			const table, protocol = 4, 5 // of struct rtmsg
+			if len(body) < unix.SizeofRtMsg || body[table] != unix.RT_TABLE_LOCAL {
+				return false
+			}
+			if body[protocol] == Protocol && binary.NativeEndian.Uint32(words[12:]) != own {
 				return false
 			}
 		default:
