@@ -211,3 +211,35 @@ func TestAChangeKnowsItsLimits(t *testing.T) {
 		}
 	}
 }
+
+// TestAChangeAcrossManyAddresses: with the address that makes them many, all
+// become routes, which is no change of a few; before and behind, it is.
+func TestAChangeAcrossManyAddresses(t *testing.T) {
+	for n, whole := range map[int]bool{900: false, 997: false, 998: true, 999: false} {
+		was, is := kerneltest.WantMany(n), kerneltest.WantMany(n+1) // of two more
+		for _, way := range [][2]dataplane.Want{{was, is}, {is, was}} {
+			f := kerneltest.NewFake(kerneltest.MACs)
+			p := dataplane.New(f, nil)
+			if _, err := p.Apply(t.Context(), way[0]); err != nil {
+				t.Fatal(err)
+			}
+			e := dataplane.Edit{}
+			added := dataplane.Want{EIPs: is.EIPs[n+2:], Addresses: is.Addresses[len(is.Addresses)-1:]}
+			if e.Add = added; len(way[1].EIPs) < len(way[0].EIPs) {
+				e.Add, e.Remove = dataplane.Want{}, added
+			}
+			_, err := p.Change(t.Context(), e)
+			if (err != nil) != whole || whole && !errors.Is(err, dataplane.ErrWhole) {
+				t.Errorf("%d addresses, and one: %v", n+2, err)
+			}
+			if whole {
+				if _, err = p.Apply(t.Context(), way[1]); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if left := dataplane.Diff(f.State, dataplane.Render(way[1])); len(left) > 0 {
+				t.Errorf("%d addresses, and one: left are %v", n+2, left)
+			}
+		}
+	}
+}
