@@ -22,7 +22,13 @@ func TestTheKernelTakesTheTable(t *testing.T) {
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		t.Fatal(err)
 	}
-	want := dataplane.Render(kerneltest.WantWays())
+	for _, w := range []dataplane.Want{kerneltest.WantWays(), kerneltest.WantMany(1100)} {
+		taken(t, w)
+	}
+}
+
+func taken(t *testing.T, w dataplane.Want) {
+	want := dataplane.Render(w)
 	step := dataplane.SetMappings{Rebuild: true, Chains: map[string][]string{}, Del: dataplane.NewElements(), Add: want.Mappings}
 	for id, rules := range want.Chains {
 		if id.Table == dataplane.TableName {
@@ -41,7 +47,7 @@ func TestTheKernelTakesTheTable(t *testing.T) {
 		t.Fatalf("layout stands: %t (%v)", have.Layout, err)
 	}
 	if have.Mappings.String() != want.Mappings.String() {
-		t.Errorf("read\n%s, written\n%s", have.Mappings, want.Mappings)
+		t.Errorf("read\n%.2000s, written\n%.2000s", have.Mappings, want.Mappings)
 	}
 	for name, rules := range step.Chains {
 		if is := have.Chains[dataplane.ChainID{Table: dataplane.TableName, Chain: name}]; !slices.Equal(is, rules) {
