@@ -28,6 +28,7 @@ var topology string
 // one asks for it, and a wire between two namespaces for the packet ones.
 type bench struct {
 	runs  int
+	kills int // of the agent, for nat-restart
 	self  string
 	bin   string // directory of our binaries
 	wire  *lab.Lab
@@ -36,7 +37,7 @@ type bench struct {
 	image string      // directory of the router template
 }
 
-func newBench(runs int) (*bench, error) {
+func newBench(runs, kills int) (*bench, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -48,7 +49,7 @@ func newBench(runs int) (*bench, error) {
 	if _, err := os.Stat(filepath.Join(bin, "sluice")); err != nil {
 		return nil, fmt.Errorf("%w; run this from the repository's root, after make build", err)
 	}
-	b := &bench{runs: runs, self: self, bin: bin, image: template, wire: &lab.Lab{Prefix: prefix, Dir: "/run/" + instance + "-wire"}}
+	b := &bench{runs: runs, kills: kills, self: self, bin: bin, image: template, wire: &lab.Lab{Prefix: prefix, Dir: "/run/" + instance + "-wire"}}
 	if dir := os.Getenv("SLUICE_IMAGE_DIR"); dir != "" {
 		b.image = dir
 	}

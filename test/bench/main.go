@@ -109,6 +109,7 @@ func run(ctx context.Context, args []string) error {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	only := f.String("run", "", "run the benchmarks whose names match this `regexp`")
 	runs := f.Int("n", 3, "runs of each; the median counts")
+	kills := f.Int("kills", 30, "how often nat-restart kills the agent")
 	list := f.Bool("list", false, "list the benchmarks")
 	if err := f.Parse(args); err != nil {
 		return err
@@ -117,8 +118,8 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return fmt.Errorf("-run: %w", err)
 	}
-	if *runs < 1 || f.NArg() > 0 {
-		return errors.New("usage: bench [-run regexp] [-n runs, 1 or more] [-list]")
+	if *runs < 1 || *kills < 1 || f.NArg() > 0 {
+		return errors.New("usage: bench [-run regexp] [-n runs, 1 or more] [-kills times, 1 or more] [-list]")
 	}
 	if *list {
 		for _, b := range benchmarks {
@@ -126,12 +127,12 @@ func run(ctx context.Context, args []string) error {
 		}
 		return nil
 	}
-	return measure(ctx, chosen, *runs)
+	return measure(ctx, chosen, *runs, *kills)
 }
 
 // measure runs what was chosen, goes on after a failure, and removes all.
-func measure(ctx context.Context, chosen *regexp.Regexp, runs int) error {
-	b, err := newBench(runs)
+func measure(ctx context.Context, chosen *regexp.Regexp, runs, kills int) error {
+	b, err := newBench(runs, kills)
 	if err != nil {
 		return err
 	}

@@ -170,16 +170,29 @@ func (m *managed) spec(c agentv1.Content) (prepared, error) {
 // change is the next generation as what differs from the one before, with a
 // content that was is changed to.
 func (m *managed) change(was, is agentv1.Content) (prepared, error) {
-	was.Interfaces, is.Interfaces = append(m0(m.k), was.Interfaces...), append(m0(m.k), is.Interfaces...)
 	difference, ok := was.Difference(is)
 	if !ok {
 		return prepared{}, errors.New("more differs than a change can say")
 	}
+	p, _, err := m.step(m.digest(was), difference)
+	return p, err
+}
+
+// digest is that of a content with the management nic.
+func (m *managed) digest(c agentv1.Content) agentv1.Digest {
+	c.Interfaces = append(m0(m.k), c.Interfaces...)
+	return c.Digest()
+}
+
+// step is the next generation as a change, and the digest that it leads to.
+func (m *managed) step(base agentv1.Digest, ch agentv1.Change) (prepared, agentv1.Digest, error) {
 	m.generation++
-	return prepare(http.MethodPatch, m.generation, agentv1.SpecChange{
+	next := base.Changed(ch)
+	p, err := prepare(http.MethodPatch, m.generation, agentv1.SpecChange{
 		Version: agentv1.SpecVersion, RouterUUID: m.boot.RouterUUID, Generation: m.generation, Fence: 1,
-		BaseHash: was.Hash(), Hash: is.Hash(), Change: difference,
+		BaseHash: base.String(), Hash: next.String(), Change: ch,
 	})
+	return p, next, err
 }
 
 // prepare compresses what is large, as agentlink does.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"runtime"
 	"slices"
 	"strings"
@@ -164,8 +165,38 @@ func (m *managed) changes(ctx context.Context, n, count int, send func(was, is a
 // through) at a guest that no other has.
 func moved(c agentv1.Content, k, i int) agentv1.Content {
 	c.EIPs = slices.Clone(c.EIPs)
-	c.EIPs[i%(len(c.EIPs)-1)].GuestIP = guestOf(k, 60_000+i%1000)
+	c.EIPs[i%(len(c.EIPs)-1)].GuestIP = elsewhere(k, i)
 	return c
+}
+
+// elsewhere is a guest without mappings.
+func elsewhere(k, i int) netip.Addr { return guestOf(k, 60_000+i%1000) }
+
+// moves are n EIPs and n forwardings, and changes of them: with each an EIP and
+// a forwarding move to guests that no others have, and those before move back.
+func (m *managed) moves(n, count int) (first prepared, changes []prepared, err error) {
+	c := mapped(m.k, n, n)
+	if first, err = m.spec(c); err != nil {
+		return first, nil, err
+	}
+	was, digest := agentv1.Change{}, m.digest(c)
+	for i := range count {
+		at := i % (n - 1) // the last are for loads
+		is := agentv1.Change{
+			EIPs:            agentv1.Edit[agentv1.EIP]{Remove: []agentv1.EIP{c.EIPs[at]}, Add: []agentv1.EIP{c.EIPs[at]}},
+			PortForwardings: agentv1.Edit[agentv1.PortForwarding]{Remove: []agentv1.PortForwarding{c.PortForwardings[at]}, Add: []agentv1.PortForwarding{c.PortForwardings[at]}},
+		}
+		is.EIPs.Add[0].GuestIP, is.PortForwardings.Add[0].GuestIP = elsewhere(m.k, i), elsewhere(m.k, i)
+		var both agentv1.Sum
+		both.Add(was.Reversed())
+		both.Add(is)
+		p, next, err := m.step(digest, both.Change())
+		if err != nil {
+			return first, nil, err
+		}
+		changes, was, digest = append(changes, p), is, next
+	}
+	return first, changes, nil
 }
 
 // percentile is the smallest value that p percent of all are not above.

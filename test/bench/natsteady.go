@@ -9,14 +9,13 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"os/signal"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
-
-	"github.com/sluice-nfv/sluice/api/agentv1"
 )
 
 // A steady load shows what a change or a restart costs others.
@@ -25,10 +24,8 @@ const (
 	steadyRate    = 1000 // UDP packets a second, each answered
 	steadyStreams = 20   // TCP connections, each with one question at a time
 	perSecond     = 100  // changes
-	lossSeconds   = 5
-	lossMappings  = 100
+	lossSeconds   = 6
 	killMappings  = 1000
-	killsEach     = 10 // times the runs
 )
 
 // unanswered is what a steady load missed.
@@ -46,18 +43,23 @@ func answerMain([]string) error {
 	if err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp4", fmt.Sprintf(":%d", answerPort))
-	if err != nil {
-		return err
-	}
-	go func() {
-		for buf := make([]byte, 1500); ; {
-			if n, from, err := c.ReadFromUDPAddrPort(buf); err == nil {
-				_, _ = c.WriteToUDPAddrPort(buf[:n], from)
-			}
+	for _, port := range []int{answerPort, echoPort} { // forwarded ports lead to the latter
+		l, err := net.Listen("tcp4", fmt.Sprintf(":%d", port))
+		if err != nil {
+			return err
 		}
-	}()
+		go func() { _ = echo(l) }()
+	}
 	fmt.Println("listening")
+	for buf := make([]byte, 1500); ; {
+		if n, from, err := c.ReadFromUDPAddrPort(buf); err == nil {
+			_, _ = c.WriteToUDPAddrPort(buf[:n], from)
+		}
+	}
+}
+
+// echo returns what comes over connections.
+func echo(l net.Listener) error {
 	for {
 		conn, err := l.Accept()
 		if err != nil {
@@ -71,10 +73,10 @@ func answerMain([]string) error {
 // prints what was unanswered.
 func steadyMain(args []string) error {
 	f := flag.NewFlagSet("steady", flag.ContinueOnError)
-	to := f.String("to", "", "address and port")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
+	ends := f.Args() // packets go to the first
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	type asked struct {
@@ -82,10 +84,10 @@ func steadyMain(args []string) error {
 		err       error
 	}
 	streams := make(chan asked, steadyStreams)
-	for range steadyStreams {
-		go func() { n, err := converse(ctx, *to); streams <- asked{n, err} }()
+	for i := range steadyStreams {
+		go func() { n, err := converse(ctx, ends[i%len(ends)]); streams <- asked{n, err} }()
 	}
-	u, err := datagrams(ctx, *to)
+	u, err := datagrams(ctx, ends[0])
 	if err != nil {
 		return err
 	}
@@ -155,7 +157,8 @@ func datagrams(ctx context.Context, to string) (unanswered, error) {
 	return unanswered{Sent: sent, Lost: sent - len(<-came)}, nil
 }
 
-// steady runs a load through the last of n EIPs while something is done.
+// steady runs a load through the last of n EIPs, and of n forwarded ports, while
+// something is done.
 func (m *managed) steady(ctx context.Context, n int, do func() error) (u unanswered, err error) {
 	s := m.rack
 	if err := s.house(ctx, m.name, guestOf(m.k, n-1)); err != nil {
@@ -167,7 +170,8 @@ func (m *managed) steady(ctx context.Context, n int, do func() error) (u unanswe
 	if err := s.await(ctx, "answer", "listening"); err != nil {
 		return u, err
 	}
-	if err := s.Start(ctx, outsideNS, "steady", m.b.self, "steady", "-to", fmt.Sprintf("%s:%d", vipOf(m.k, n-1), answerPort)); err != nil {
+	if err := s.Start(ctx, outsideNS, "steady", m.b.self, "steady", fmt.Sprintf("%s:%d", vipOf(m.k, n-1), answerPort),
+		netip.AddrPortFrom(sharedVIP(m.k), forwardedPort(n-1)).String()); err != nil {
 		return u, err
 	}
 	if err := s.await(ctx, "steady", "begun"); err != nil {
@@ -188,40 +192,31 @@ func (m *managed) steady(ctx context.Context, n int, do func() error) (u unanswe
 	return u, nil
 }
 
-// changeLoss changes other mappings a hundred times a second.
+// changeLoss changes other mappings a hundred times a second: EIPs and forwarded
+// ports move from guest to guest, and back.
 func changeLoss(ctx context.Context, b *bench) (rows []result, err error) {
 	var lost unanswered
-	done := 0
-	var took time.Duration
+	var took []time.Duration
+	var all time.Duration
 	err = b.withManaged(ctx, func(m *managed) error {
-		c := mapped(m.k, lossMappings, lossMappings)
-		var specs []prepared
-		was := c
-		for i := range 1 + perSecond*lossSeconds {
-			d, send := c, func(_, is agentv1.Content) (prepared, error) { return m.spec(is) }
-			if i > 0 {
-				d, send = moved(c, m.k, i), m.change
-			}
-			p, err := send(was, d)
-			if err != nil {
-				return err
-			}
-			was = d
-			specs = append(specs, p)
-		}
-		if _, err := m.put(ctx, specs[0]); err != nil {
+		first, specs, err := m.moves(many, perSecond*lossSeconds)
+		if err != nil {
 			return err
 		}
-		lost, err = m.steady(ctx, lossMappings, func() error {
+		if _, err := m.put(ctx, first); err != nil {
+			return err
+		}
+		lost, err = m.steady(ctx, many, func() error {
 			began := time.Now()
-			for i, p := range specs[1:] {
+			for i, p := range specs {
 				time.Sleep(time.Until(began.Add(time.Duration(i) * time.Second / perSecond)))
-				if _, err := m.put(ctx, p); err != nil {
+				t, err := m.put(ctx, p)
+				if err != nil {
 					return err
 				}
-				done++
+				took = append(took, t)
 			}
-			took = time.Since(began)
+			all = time.Since(began)
 			return nil
 		})
 		return err
@@ -229,8 +224,8 @@ func changeLoss(ctx context.Context, b *bench) (rows []result, err error) {
 	if err != nil {
 		return nil, err
 	}
-	remark("nat-change-loss: %s, during %d changes, %.0f/s, among %d + %d mappings, load=%s",
-		lost, done, float64(done)/took.Seconds(), lossMappings, lossMappings, load())
+	remark("nat-change-loss: %s, during %d changes, %.0f/s, p50 %s, p99 %s, among %d + %d mappings, load=%s",
+		lost, len(took), float64(len(took))/all.Seconds(), percentile(took, 50), percentile(took, 99), many, many, load())
 	return []result{none("nat-change-loss", "lost", lost.Lost+lost.Broken)}, nil
 }
 
@@ -238,7 +233,7 @@ func changeLoss(ctx context.Context, b *bench) (rows []result, err error) {
 // was changed.
 func restarts(ctx context.Context, b *bench) (rows []result, err error) {
 	var lost unanswered
-	kills, writes := killsEach*b.runs, 0
+	writes := 0
 	err = b.withManaged(ctx, func(m *managed) error {
 		p, err := m.spec(mapped(m.k, killMappings, killMappings))
 		if err != nil {
@@ -253,7 +248,7 @@ func restarts(ctx context.Context, b *bench) (rows []result, err error) {
 			}
 		}
 		lost, err = m.steady(ctx, killMappings, func() error {
-			for range kills {
+			for range b.kills {
 				m.rack.Kill(m.name)
 				if err := m.start(ctx); err != nil {
 					return err
@@ -275,7 +270,7 @@ func restarts(ctx context.Context, b *bench) (rows []result, err error) {
 	if err != nil {
 		return nil, err
 	}
-	remark("nat-restart: %s, during %d kills among %d + %d mappings, load=%s", lost, kills, killMappings, killMappings, load())
+	remark("nat-restart: %s, during %d kills among %d + %d mappings, load=%s", lost, b.kills, killMappings, killMappings, load())
 	return []result{none("nat-restart-writes", "writes", writes), none("nat-restart-loss", "lost", lost.Lost+lost.Broken)}, nil
 }
 
