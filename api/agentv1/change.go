@@ -173,8 +173,11 @@ func equal[T comparable](a, b T) bool { return a == b }
 
 func equalBindings(a, b DHCPBinding) bool { return a.Equal(&b) }
 
-// difference walks two sorted lists.
+// difference walks two sorted lists, unless they are one in memory.
 func difference[T any](was, is []T, order func(a, b T) int, same func(a, b T) bool) (e Edit[T]) {
+	if len(was) == len(is) && len(was) > 0 && &was[0] == &is[0] {
+		return e
+	}
 	for len(was) > 0 || len(is) > 0 {
 		var turn int
 		switch {

@@ -1,10 +1,12 @@
 package model_test
 
 import (
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
 
+	"github.com/sluice-nfv/sluice/api/agentv1"
 	v1 "github.com/sluice-nfv/sluice/api/v1"
 	"github.com/sluice-nfv/sluice/orchestrator/model"
 	"github.com/sluice-nfv/sluice/orchestrator/plan"
@@ -15,13 +17,15 @@ import (
 	"github.com/sluice-nfv/sluice/orchestrator/services/snat"
 )
 
+var planners = []plan.Service{dhcp.Service{}, dns.Service{}, snat.Service{}, eip.Service{}, portforwarding.Service{}}
+
 // wanted is what a router depends on: what it has to do, and where it can be.
 func wanted(t *rapid.T, v *model.View, uuid string) string {
 	r := model.Get[v1.VirtualRouter](v, uuid)
 	if r == nil {
 		return ""
 	}
-	c, err := plan.Content(v, r, []plan.Service{dhcp.Service{}, dns.Service{}, snat.Service{}, eip.Service{}, portforwarding.Service{}})
+	c, err := plan.Content(v, r, planners)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,10 +44,10 @@ func TestConcerned(t *testing.T) {
 		model.RandomWalk(t, r, func(name string, before *model.View, tx *model.Tx) {
 			concerned, everyone := map[string]bool{}, false
 			for k, after := range tx.Writes() {
-				routers, all := plan.Concerned(tx.View, before.Any(k.Kind, k.UUID), after)
+				concerns, all := plan.Concerned(tx.View, before.Any(k.Kind, k.UUID), after)
 				everyone = everyone || all
-				for _, uuid := range routers {
-					concerned[uuid] = true
+				for _, c := range concerns {
+					concerned[c.Router] = true
 				}
 			}
 			for row := range model.List[v1.VirtualRouter](tx.View) {
@@ -65,4 +69,57 @@ func TestConcerned(t *testing.T) {
 	if changed == 0 || spared < changed+named {
 		t.Error("nothing is tested, or nothing saved")
 	}
+}
+
+// TestDifference holds what is planned of the nics that changes concern, several
+// steps at a time, against all that is planned.
+func TestDifference(t *testing.T) {
+	changed, entries := 0, 0
+	rapid.Check(t, func(r *rapid.T) {
+		was, whole, nics := map[string]*model.View{}, map[string]bool{}, map[string][]string{}
+		model.RandomWalk(t, r, func(name string, before *model.View, tx *model.Tx) {
+			for k, after := range tx.Writes() {
+				concerns, everyone := plan.Concerned(tx.View, before.Any(k.Kind, k.UUID), after)
+				for _, c := range concerns {
+					whole[c.Router] = whole[c.Router] || c.Nic == ""
+					if !slices.Contains(nics[c.Router], c.Nic) {
+						nics[c.Router] = append(nics[c.Router], c.Nic)
+					}
+				}
+				if everyone {
+					clear(was)
+				}
+			}
+			for row := range model.List[v1.VirtualRouter](tx.View) {
+				if was[row.UUID] != nil && !whole[row.UUID] && rapid.Bool().Draw(r, "another step first") {
+					continue
+				}
+				if old := was[row.UUID]; old != nil && !whole[row.UUID] {
+					ch, ok := plan.Difference(old, tx.View, row.UUID, nics[row.UUID], planners)
+					if !ok {
+						r.Fatalf("%s: no difference for nics %v", name, nics[row.UUID])
+					}
+					got, err := content(r, old, row.UUID).Changed(ch)
+					if want := content(r, tx.View, row.UUID); err != nil || got.Hash() != want.Hash() {
+						r.Fatalf("%s, nics %v: %v\n%+v\nmakes %+v\nwant  %+v", name, nics[row.UUID], err, ch, got, want)
+					}
+					if entries += ch.Len(); ch.Len() > 0 {
+						changed++
+					}
+				}
+				was[row.UUID], whole[row.UUID], nics[row.UUID] = tx.View, false, nil
+			}
+		})
+	})
+	if t.Logf("%d changes of %d entries", changed, entries); changed < 20 {
+		t.Error("nothing is tested")
+	}
+}
+
+func content(t *rapid.T, v *model.View, router string) agentv1.Content {
+	c, err := plan.Content(v, model.Get[v1.VirtualRouter](v, router), planners)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }

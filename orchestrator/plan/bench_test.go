@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"testing"
+	"time"
 
 	v1 "github.com/sluice-nfv/sluice/api/v1"
 	"github.com/sluice-nfv/sluice/orchestrator/model"
@@ -42,5 +43,27 @@ func BenchmarkContent(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkDifference is what one moved EIP costs of a city that is known.
+func BenchmarkDifference(b *testing.B) {
+	was := city(65_000, 10_000)
+	row := model.Get[v1.VirtualRouter](was, plantest.Router)
+	known, err := plan.Content(was, row, services)
+	if err != nil {
+		b.Fatal(err)
+	}
+	digest := known.Digest()
+	tx := model.NewTx(was, time.Unix(0, 0))
+	moved := model.Copy(model.Get[v1.EIP](was, plantest.ID(400_000)))
+	moved.VMNicUUID = plantest.ID(220_000)
+	tx.Save(moved)
+	for b.Loop() {
+		ch, ok := plan.Difference(was, tx.View, row.UUID, []string{plantest.ID(200_000), plantest.ID(220_000)}, services)
+		c, err := known.Changed(ch)
+		if !ok || err != nil || ch.Len() != 2 || digest.Changed(ch).String() == digest.String() || len(c.EIPs) != 10_000 {
+			b.Fatalf("%t, %v, %+v", ok, err, ch)
+		}
 	}
 }

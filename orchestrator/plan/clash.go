@@ -26,7 +26,7 @@ func Clashes(v *model.View, r *v1.VirtualRouter) []string {
 		}
 		owners[name][owner] = append(owners[name][owner], ip)
 	}
-	for g := range Guests(v, r) {
+	for g := range Guests(v, nicsOf(v, r)) {
 		if g.VM.Hostname != "" {
 			add(g.VM.Hostname, fmt.Sprintf("VM %s (%s)", g.VM.Name, g.VM.UUID), g.Nic.IP)
 		}

@@ -21,9 +21,13 @@ type Service interface {
 	Name() string
 	// Offer is what an L3 network attaches for it, and whose it is.
 	Offer() model.ServiceType
-	// Contribute adds what the service wants of router r.
-	Contribute(v *model.View, r *v1.VirtualRouter, c *agentv1.Content) error
+	// Contribute adds what the service wants of router r for these nics. What it
+	// wants for one does not depend on the others.
+	Contribute(v *model.View, r *v1.VirtualRouter, nics Nics, c *agentv1.Content) error
 }
+
+// Nics are those of a router's guest network, or some of them.
+type Nics = iter.Seq[*v1.VMNic]
 
 // Offers are what services offer, in their order.
 func Offers(services []Service) []model.ServiceType {
@@ -37,13 +41,51 @@ func Offers(services []Service) []model.ServiceType {
 // Content is what the router has to do, by everything the view knows. Equal
 // views give equal bytes: every list is sorted.
 func Content(v *model.View, r *v1.VirtualRouter, services []Service) (agentv1.Content, error) {
+	return part(v, r, nicsOf(v, r), services)
+}
+
+func nicsOf(v *model.View, r *v1.VirtualRouter) Nics {
+	return model.Related[v1.VMNic](v, model.NicsOfL3, r.L3NetworkUUID)
+}
+
+// part is the content as it would be with these nics only.
+func part(v *model.View, r *v1.VirtualRouter, nics Nics, services []Service) (agentv1.Content, error) {
 	c := agentv1.Content{Hostname: Hostname(r), Interfaces: Interfaces(v, r)}
 	for _, s := range services {
-		if err := s.Contribute(v, r, &c); err != nil {
+		if err := s.Contribute(v, r, nics, &c); err != nil {
 			return agentv1.Content{}, fmt.Errorf("plan %s of router %s: %w", s.Name(), r.UUID, err)
 		}
 	}
+	c.Sort()
 	return c, nil
+}
+
+// Difference is the change from the content that one view wants of a router to
+// that of another, at the cost of the nics, each named once, that concerned it in
+// between; ok is false where that cannot be said by them.
+func Difference(was, is *model.View, router string, nics []string, services []Service) (ch agentv1.Change, ok bool) {
+	before, ok := partOf(was, router, nics, services)
+	after, also := partOf(is, router, nics, services)
+	if !ok || !also {
+		return agentv1.Change{}, false
+	}
+	return before.Difference(after)
+}
+
+// partOf is the part of a content that is about these nics.
+func partOf(v *model.View, router string, nics []string, services []Service) (agentv1.Content, bool) {
+	r := model.Get[v1.VirtualRouter](v, router)
+	if r == nil {
+		return agentv1.Content{}, false
+	}
+	c, err := part(v, r, func(yield func(*v1.VMNic) bool) {
+		for _, uuid := range nics {
+			if nic := model.Get[v1.VMNic](v, uuid); nic != nil && nic.L3NetworkUUID == r.L3NetworkUUID && !yield(nic) {
+				return
+			}
+		}
+	}, services)
+	return c, err == nil
 }
 
 // Hostname of the router itself.
@@ -100,10 +142,10 @@ type Guest struct {
 	VM  *v1.VMInstance
 }
 
-// Guests yields the nics of running VMs on the router's guest network.
-func Guests(v *model.View, r *v1.VirtualRouter) iter.Seq[Guest] {
+// Guests yields those of nics whose VMs run.
+func Guests(v *model.View, nics Nics) iter.Seq[Guest] {
 	return func(yield func(Guest) bool) {
-		for nic := range model.Related[v1.VMNic](v, model.NicsOfL3, r.L3NetworkUUID) {
+		for nic := range nics {
 			if vm := running(v, nic); vm != nil && !yield(Guest{nic, vm}) {
 				return
 			}

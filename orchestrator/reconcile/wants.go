@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"reflect"
 	"sync"
 	"time"
@@ -18,33 +19,50 @@ import (
 // without computing it again although nothing is known to have changed it.
 const trustFor = time.Minute
 
-// wants remembers the hash of every router's wanted content, so that a change
-// costs the routers that it concerns, and not all of them.
+// oldViews: what was planned so many revisions ago is planned anew, so that no
+// view is kept in memory for long.
+const oldViews = 1000
+
+// manyNics: so many that changed are looked at one by one, more as all.
+const manyNics = 1000
+
+// wants remembers every router's wanted content, so that a change costs the
+// routers that it concerns, and of these the nics.
 type wants struct {
 	services []plan.Service
 	log      *slog.Logger
 
 	mu    sync.Mutex
 	known map[string]want // by router UUID
-	// touched is the revision of the last change that concerned a router, all
-	// of the last that may have concerned any. Both are complete up to upTo.
-	touched   map[string]int64
+	// touched is what concerned a router lately, all the revision of the last
+	// change that may have concerned any. Both are complete up to upTo.
+	touched   map[string]touched
 	all, upTo int64
+	let       int64         // the revision when old views were let go
 	moved     chan struct{} // closed and replaced when upTo moves
 }
 
-// want is what was computed from the view of a revision.
+// touched are the revisions of the last changes that concerned a router, and of
+// those that concerned nothing but nics of its guests.
+type touched struct {
+	whole int64
+	nics  map[string]int64
+}
+
+// want is what was planned of a view.
 type want struct {
-	content  agentv1.Content
-	hash     string
-	revision int64
-	since    time.Time
+	view    *model.View
+	content agentv1.Content
+	digest  agentv1.Digest
+	hash    string
+	// since is when all of it was planned.
+	since time.Time
 }
 
 func newWants(services []plan.Service, log *slog.Logger) *wants {
 	return &wants{
 		services: services, log: log,
-		known: map[string]want{}, touched: map[string]int64{}, moved: make(chan struct{}),
+		known: map[string]want{}, touched: map[string]touched{}, moved: make(chan struct{}),
 	}
 }
 
@@ -52,12 +70,15 @@ func newWants(services []plan.Service, log *slog.Logger) *wants {
 // everyone: all.
 func (w *wants) advance(step store.Step) (routers []string, everyone bool) {
 	everyone = step.Gap
-	var touched []string
+	var concerns []plan.Concern
 	for _, c := range step.Changes {
 		some, all := plan.Concerned(step.View, c.Before, c.After)
-		routers, everyone = append(routers, some...), everyone || all
+		everyone = everyone || all
+		for _, one := range some {
+			routers = append(routers, one.Router)
+		}
 		if !ownNotes(c.Before, c.After) {
-			touched = append(touched, some...)
+			concerns = append(concerns, some...)
 		}
 	}
 	w.mu.Lock()
@@ -66,12 +87,31 @@ func (w *wants) advance(step store.Step) (routers []string, everyone bool) {
 	if everyone {
 		w.all = w.upTo
 	}
-	for _, uuid := range touched {
-		w.touched[uuid] = w.upTo
+	for _, c := range concerns {
+		w.touch(c)
+	}
+	if w.upTo-w.let > oldViews {
+		w.let = w.upTo
+		maps.DeleteFunc(w.known, func(_ string, have want) bool { return w.upTo-have.view.Revision > oldViews })
 	}
 	close(w.moved)
 	w.moved = make(chan struct{})
 	return routers, everyone
+}
+
+// touch notes that a router was concerned by the newest revision. It is called
+// with mu held.
+func (w *wants) touch(c plan.Concern) {
+	t := w.touched[c.Router]
+	if c.Nic == "" || len(t.nics) >= manyNics {
+		w.touched[c.Router] = touched{whole: w.upTo}
+		return
+	}
+	if t.nics == nil {
+		t.nics = map[string]int64{}
+	}
+	t.nics[c.Nic] = w.upTo
+	w.touched[c.Router] = t
 }
 
 // caughtUp waits until every change up to a revision is noted.
@@ -114,33 +154,73 @@ func (w *wants) hash(v *model.View, row *v1.VirtualRouter) (string, error) {
 
 // content is that content itself, for reading only, with its hash.
 func (w *wants) content(v *model.View, row *v1.VirtualRouter) (agentv1.Content, string, error) {
-	have, fresh := w.recall(v, row.UUID)
-	if fresh && time.Since(have.since) < trustFor {
-		return have.content, have.hash, nil
+	have, nics, follows := w.recall(v, row.UUID)
+	now, known := want{}, false
+	if follows {
+		now, known = w.follow(have, v, row.UUID, nics)
 	}
-	content, err := plan.Content(v, row, w.services)
-	if err != nil {
-		return agentv1.Content{}, "", err
-	}
-	now := want{content: content, hash: content.Hash(), revision: v.Revision, since: time.Now()}
-	if fresh && now.hash != have.hash { // a defect of plan.Concerned
-		w.log.Error("a change of what a router has to do was overlooked", "router", row.UUID, "revision", v.Revision)
+	if !known || time.Since(now.since) > trustFor {
+		content, err := plan.Content(v, row, w.services)
+		if err != nil {
+			return agentv1.Content{}, "", err
+		}
+		digest := content.Digest()
+		if known && digest != now.digest { // a defect of plan.Concerned, or of plan.Difference
+			w.log.Error("a change of what a router has to do was overlooked", "router", row.UUID, "revision", v.Revision)
+		}
+		now = want{view: v, content: content, digest: digest, hash: digest.String(), since: time.Now()}
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if now.revision >= w.known[row.UUID].revision {
+	if was := w.known[row.UUID].view; was == nil || was.Revision <= v.Revision {
 		w.known[row.UUID] = now
+		w.settle(row.UUID)
 	}
-	return content, now.hash, nil
+	return now.content, now.hash, nil
 }
 
-// recall is what is known, and whether that holds for the view.
-func (w *wants) recall(v *model.View, router string) (have want, fresh bool) {
+// follow brings what is known of a router to another view.
+func (w *wants) follow(have want, v *model.View, router string, nics []string) (want, bool) {
+	if len(nics) > 0 {
+		ch, ok := plan.Difference(have.view, v, router, nics, w.services)
+		if !ok {
+			return want{}, false
+		}
+		content, err := have.content.Changed(ch)
+		if err != nil {
+			return want{}, false
+		}
+		if ch.Len() > 0 {
+			have.content, have.digest = content, have.digest.Changed(ch)
+			have.hash = have.digest.String()
+		}
+	}
+	have.view = v // not the old one: it would be kept in memory
+	return have, true
+}
+
+// recall is what is known of a router, and the nics that may have become others
+// since; follows: nothing else has, up to the view.
+func (w *wants) recall(v *model.View, router string) (have want, nics []string, follows bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	have, ok := w.known[router]
-	changed := max(w.touched[router], w.all)
-	return have, ok && changed <= have.revision && have.revision <= v.Revision && v.Revision <= w.upTo
+	t := w.touched[router]
+	if !ok || max(t.whole, w.all) > have.view.Revision || have.view.Revision > v.Revision || v.Revision > w.upTo {
+		return have, nil, false
+	}
+	for nic, revision := range t.nics {
+		if revision > have.view.Revision {
+			nics = append(nics, nic)
+		}
+	}
+	return have, nics, true
+}
+
+// settle forgets the nics that what is known has in it. It is called with mu held.
+func (w *wants) settle(router string) {
+	at := w.known[router].view.Revision
+	maps.DeleteFunc(w.touched[router].nics, func(_ string, revision int64) bool { return revision <= at })
 }
 
 // forget drops what is known of a router that is gone.

@@ -14,17 +14,17 @@ import (
 	"github.com/sluice-nfv/sluice/orchestrator/store"
 )
 
-// counting is a service that names its router's guests and counts its calls.
+// counting is a service that wants something for each guest, and counts its calls.
 type counting struct{ calls *int }
 
 func (counting) Name() string { return "counting" }
 
 func (counting) Offer() model.ServiceType { return model.ServiceType{} }
 
-func (s counting) Contribute(v *model.View, r *v1.VirtualRouter, c *agentv1.Content) error {
+func (s counting) Contribute(v *model.View, r *v1.VirtualRouter, nics plan.Nics, c *agentv1.Content) error {
 	*s.calls++
-	for g := range plan.Guests(v, r) {
-		c.Hostname += g.Nic.MAC
+	for g := range plan.Guests(v, nics) {
+		c.EIPs = append(c.EIPs, agentv1.EIP{UUID: g.Nic.UUID})
 	}
 	return nil
 }
@@ -72,7 +72,8 @@ func (s *scene) guest(n int) func(*model.Tx) {
 	}
 }
 
-// hashes asks for every router, and returns how many had to be computed.
+// hashes asks for every router, and returns how many views of one had to be
+// planned.
 func (s *scene) hashes() (computed int) {
 	s.Helper()
 	before := s.calls
@@ -88,7 +89,7 @@ func (s *scene) hashes() (computed int) {
 	return s.calls - before
 }
 
-// A change costs the routers that it concerns.
+// A change costs the routers that it concerns: what their nics were, and are.
 func TestWantsComputeWhatChanged(t *testing.T) {
 	s := newScene(t, 50)
 	for _, c := range []struct {
@@ -98,8 +99,8 @@ func TestWantsComputeWhatChanged(t *testing.T) {
 	}{
 		{"at first", func(*model.Tx) {}, 50},
 		{"nothing", func(*model.Tx) {}, 0},
-		{"a guest", s.guest(7), 1},
-		{"two guests", func(tx *model.Tx) { s.guest(7)(tx); s.guest(8)(tx) }, 2},
+		{"a guest", s.guest(7), 2},
+		{"two guests", func(tx *model.Tx) { s.guest(7)(tx); s.guest(8)(tx) }, 4},
 		{"a host", func(tx *model.Tx) { tx.Save(&v1.Host{Meta: v1.Meta{UUID: "host"}}) }, 50},
 		{"a stopped VM elsewhere", func(tx *model.Tx) { tx.Save(&v1.VMInstance{Meta: v1.Meta{UUID: "vm"}, State: v1.StateStopped}) }, 0},
 	} {
@@ -140,13 +141,49 @@ func TestWantsAheadOfTheDispatcher(t *testing.T) {
 	}
 }
 
+// More nics than are looked at one by one, and changes of the network itself.
+func TestWantsPlanTheWhole(t *testing.T) {
+	s := newScene(t, 2)
+	s.hashes()
+	many := func(tx *model.Tx) {
+		for range manyNics + 2 {
+			s.guest(0)(tx)
+		}
+	}
+	network := func(tx *model.Tx) {
+		s.guest(0)(tx)
+		tx.Save(&v1.L3Network{Meta: v1.Meta{UUID: "l3-0"}, MTU: 1400})
+	}
+	for what, change := range map[string]func(*model.Tx){"many": many, "network": network} {
+		s.change(change)
+		if got := s.hashes(); got != 1 {
+			t.Errorf("%s: %d planned, want 1", what, got)
+		}
+	}
+}
+
+// No view that nobody asks about is kept for long.
+func TestWantsLetOldViewsGo(t *testing.T) {
+	s := newScene(t, 2)
+	s.hashes()
+	for range 2*oldViews + 2 {
+		s.change(func(*model.Tx) {})
+	}
+	if len(s.wants.known) != 0 {
+		t.Errorf("views of %d routers are kept", len(s.wants.known))
+	}
+	if got := s.hashes(); got != 2 {
+		t.Errorf("%d planned, want 2", got)
+	}
+}
+
 // What was overlooked is found when what is known has become old.
 func TestWantsDoNotTrustForEver(t *testing.T) {
 	s := newScene(t, 2)
 	s.hashes()
 	s.wants.mu.Lock()
 	for uuid, w := range s.wants.known {
-		w.since, w.hash = w.since.Add(-2*trustFor), "overlooked"
+		w.since, w.hash, w.digest = w.since.Add(-2*trustFor), "overlooked", agentv1.Digest{}
 		s.wants.known[uuid] = w
 	}
 	s.wants.mu.Unlock()

@@ -1,6 +1,7 @@
 package plantest
 
 import (
+	"iter"
 	"testing"
 
 	"github.com/sluice-nfv/sluice/api/agentv1"
@@ -10,7 +11,7 @@ import (
 
 // Service is what of plan.Service is tried here.
 type Service interface {
-	Contribute(v *model.View, r *v1.VirtualRouter, c *agentv1.Content) error
+	Contribute(v *model.View, r *v1.VirtualRouter, nics iter.Seq[*v1.VMNic], c *agentv1.Content) error
 }
 
 // Contribution is what a service alone adds to the router of a changed scene.
@@ -20,9 +21,10 @@ func Contribution(t *testing.T, service Service, change func(s *Scene)) agentv1.
 	change(s)
 	v := s.View()
 	var c agentv1.Content
-	if err := service.Contribute(v, model.Get[v1.VirtualRouter](v, Router), &c); err != nil {
+	if err := service.Contribute(v, model.Get[v1.VirtualRouter](v, Router), model.Related[v1.VMNic](v, model.NicsOfL3, Guest), &c); err != nil {
 		t.Fatal(err)
 	}
+	c.Sort()
 	return c
 }
 

@@ -3,10 +3,8 @@
 package dhcp
 
 import (
-	"cmp"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strconv"
 
 	"github.com/sluice-nfv/sluice/api/agentv1"
@@ -31,7 +29,7 @@ func (Service) Offer() model.ServiceType {
 }
 
 // Contribute adds the guest network with a binding for each running guest.
-func (Service) Contribute(v *model.View, r *v1.VirtualRouter, c *agentv1.Content) error {
+func (Service) Contribute(v *model.View, r *v1.VirtualRouter, nics plan.Nics, c *agentv1.Content) error {
 	nic, ok := r.NicWithRole(string(agentv1.RoleGuest))
 	if !ok || !plan.Serves(v, r, v1.DHCP) {
 		return nil
@@ -45,14 +43,13 @@ func (Service) Contribute(v *model.View, r *v1.VirtualRouter, c *agentv1.Content
 	for _, hr := range l3.HostRoutes {
 		n.Routes = append(n.Routes, agentv1.Route{Prefix: hr.Prefix, NextHop: hr.NextHop})
 	}
-	for g := range plan.Guests(v, r) {
+	for g := range plan.Guests(v, nics) {
 		b, err := binding(g)
 		if err != nil {
 			return err
 		}
 		n.Bindings = append(n.Bindings, b)
 	}
-	slices.SortFunc(n.Bindings, func(a, b agentv1.DHCPBinding) int { return cmp.Compare(a.MAC, b.MAC) })
 	c.DHCP = append(c.DHCP, n)
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluice-nfv/sluice/api/agentv1"
 	v1 "github.com/sluice-nfv/sluice/api/v1"
+	"github.com/sluice-nfv/sluice/orchestrator/model"
 	"github.com/sluice-nfv/sluice/orchestrator/plan/plantest"
 )
 
@@ -78,7 +79,7 @@ func TestBadOptionNamesTheNic(t *testing.T) {
 	s := plantest.New()
 	nic := s.VM(0, plantest.Guest, v1.StateRunning)
 	nic.DHCPOptions = map[string]string{"boot": "00"}
-	err := (Service{}).Contribute(s.View(), s.Row(), &agentv1.Content{})
+	err := (Service{}).Contribute(s.View(), s.Row(), model.Related[v1.VMNic](s.View(), model.NicsOfL3, plantest.Guest), &agentv1.Content{})
 	if err == nil || !strings.Contains(err.Error(), nic.UUID) {
 		t.Errorf("got %v", err)
 	}

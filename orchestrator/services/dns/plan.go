@@ -25,7 +25,7 @@ func (Service) Offer() model.ServiceType {
 
 // Contribute adds the guest network's zone, of its guests' names and its own,
 // and upstreams.
-func (Service) Contribute(v *model.View, r *v1.VirtualRouter, c *agentv1.Content) error {
+func (Service) Contribute(v *model.View, r *v1.VirtualRouter, nics plan.Nics, c *agentv1.Content) error {
 	nic, ok := r.NicWithRole(string(agentv1.RoleGuest))
 	if !ok || !plan.Serves(v, r, v1.DNS) {
 		return nil
@@ -44,7 +44,7 @@ func (Service) Contribute(v *model.View, r *v1.VirtualRouter, c *agentv1.Content
 			n.Upstreams = append(n.Upstreams, netip.AddrPortFrom(ip, port))
 		}
 	}
-	for g := range plan.Guests(v, r) {
+	for g := range plan.Guests(v, nics) {
 		if g.VM.Hostname != "" {
 			n.Records = append(n.Records, agentv1.DNSRecord{Name: g.VM.Hostname, IP: g.Nic.IP})
 		}

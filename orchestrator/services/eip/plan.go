@@ -2,9 +2,6 @@
 package eip
 
 import (
-	"cmp"
-	"slices"
-
 	"github.com/sluice-nfv/sluice/api/agentv1"
 	v1 "github.com/sluice-nfv/sluice/api/v1"
 	"github.com/sluice-nfv/sluice/orchestrator/model"
@@ -25,15 +22,15 @@ func (Service) Offer() model.ServiceType {
 	}
 }
 
-// Contribute adds the enabled EIPs attached to running guests, oldest first
-// for each guest: outbound traffic uses the oldest.
-func (Service) Contribute(v *model.View, r *v1.VirtualRouter, c *agentv1.Content) error {
+// Contribute adds the enabled EIPs attached to running guests: outbound traffic
+// uses the oldest of a guest.
+func (Service) Contribute(v *model.View, r *v1.VirtualRouter, nics plan.Nics, c *agentv1.Content) error {
 	guest, hasGuest := r.NicWithRole(string(agentv1.RoleGuest))
 	public, hasPublic := r.NicWithRole(string(agentv1.RolePublic))
 	if !hasGuest || !hasPublic || !plan.Serves(v, r, v1.EIPService) {
 		return nil
 	}
-	for nic := range model.Related[v1.VMNic](v, model.NicsOfL3, r.L3NetworkUUID) {
+	for nic := range nics {
 		for e := range model.Related[v1.EIP](v, model.EIPsOfNic, nic.UUID) {
 			vip := model.Get[v1.VIP](v, e.VIPUUID)
 			if e.State != v1.Enabled || vip == nil || vip.State != v1.Enabled || model.Withheld(vip) || vip.L3NetworkUUID != public.L3NetworkUUID || !plan.Runs(v, nic) {
@@ -45,8 +42,5 @@ func (Service) Contribute(v *model.View, r *v1.VirtualRouter, c *agentv1.Content
 			})
 		}
 	}
-	slices.SortFunc(c.EIPs, func(a, b agentv1.EIP) int {
-		return cmp.Or(cmp.Compare(a.Order, b.Order), cmp.Compare(a.UUID, b.UUID))
-	})
 	return nil
 }

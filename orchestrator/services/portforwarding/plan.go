@@ -3,8 +3,6 @@
 package portforwarding
 
 import (
-	"cmp"
-	"slices"
 	"strings"
 
 	"github.com/sluice-nfv/sluice/api/agentv1"
@@ -28,13 +26,13 @@ func (Service) Offer() model.ServiceType {
 }
 
 // Contribute adds the enabled rules attached to running guests.
-func (Service) Contribute(v *model.View, r *v1.VirtualRouter, c *agentv1.Content) error {
+func (Service) Contribute(v *model.View, r *v1.VirtualRouter, nics plan.Nics, c *agentv1.Content) error {
 	guest, hasGuest := r.NicWithRole(string(agentv1.RoleGuest))
 	public, hasPublic := r.NicWithRole(string(agentv1.RolePublic))
 	if !hasGuest || !hasPublic || !plan.Serves(v, r, v1.PortForwarding) {
 		return nil
 	}
-	for nic := range model.Related[v1.VMNic](v, model.NicsOfL3, r.L3NetworkUUID) {
+	for nic := range nics {
 		for rule := range model.Related[v1.PortForwardingRule](v, model.ForwardingsOfNic, nic.UUID) {
 			vip := model.Get[v1.VIP](v, rule.VIPUUID)
 			if rule.State != v1.Enabled || vip == nil || vip.State != v1.Enabled || model.Withheld(vip) || vip.L3NetworkUUID != public.L3NetworkUUID || !plan.Runs(v, nic) {
@@ -48,6 +46,5 @@ func (Service) Contribute(v *model.View, r *v1.VirtualRouter, c *agentv1.Content
 			})
 		}
 	}
-	slices.SortFunc(c.PortForwardings, func(a, b agentv1.PortForwarding) int { return cmp.Compare(a.UUID, b.UUID) })
 	return nil
 }

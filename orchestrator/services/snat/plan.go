@@ -26,7 +26,7 @@ func (Service) Offer() model.ServiceType {
 }
 
 // Contribute adds one rule: guest CIDR to the router's public address.
-func (Service) Contribute(v *model.View, r *v1.VirtualRouter, c *agentv1.Content) error {
+func (Service) Contribute(v *model.View, r *v1.VirtualRouter, _ plan.Nics, c *agentv1.Content) error {
 	guest, hasGuest := r.NicWithRole(string(agentv1.RoleGuest))
 	public, hasPublic := r.NicWithRole(string(agentv1.RolePublic))
 	if !hasGuest || !hasPublic || guest.MAC == public.MAC || !plan.Serves(v, r, v1.SNAT) || slices.Contains(r.SystemTags, DisabledTag) {

@@ -4,6 +4,8 @@
 package directory
 
 import (
+	"iter"
+
 	"github.com/sluice-nfv/sluice/api/agentv1"
 	v1 "github.com/sluice-nfv/sluice/api/v1"
 	"github.com/sluice-nfv/sluice/orchestrator/model"
@@ -33,7 +35,7 @@ func (Service) Offer() model.ServiceType {
 }
 
 // Contribute adds the record.
-func (Service) Contribute(v *model.View, r *v1.VirtualRouter, c *agentv1.Content) error {
+func (Service) Contribute(v *model.View, r *v1.VirtualRouter, _ iter.Seq[*v1.VMNic], c *agentv1.Content) error {
 	l3 := model.Get[v1.L3Network](v, r.L3NetworkUUID)
 	if l3.Provider(Provider) != Provider || len(c.DNS) == 0 {
 		return nil
