@@ -73,9 +73,11 @@ func changeOf(last *agentv1.RouterSpec, spec agentv1.RouterSpec) (agentv1.SpecCh
 }
 
 // decide stores a new generation if the content is a new one.
-func (c *call) decide(ctx context.Context) (agentv1.RouterSpec, error) {
-	var spec agentv1.RouterSpec
-	_, err := c.Store.Update(ctx, func(tx *model.Tx) error {
+func (c *call) decide(ctx context.Context) (spec agentv1.RouterSpec, err error) {
+	if err := c.wants.caughtUp(ctx, c.Store.View().Revision); err != nil {
+		return spec, err
+	}
+	_, err = c.Store.Update(ctx, func(tx *model.Tx) error {
 		row := model.Get[v1.VirtualRouter](tx.View, c.uuid)
 		if row == nil {
 			return v1.NotFound("virtual-router", c.uuid)

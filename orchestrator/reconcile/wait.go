@@ -52,6 +52,9 @@ func (r *Reconciler) WaitRouter(ctx context.Context, uuid string) error {
 		if row == nil {
 			return false, v1.NotFound("virtual-router", uuid)
 		}
+		if err := r.wants.caughtUp(ctx, view.Revision); err != nil { // else all would be planned
+			return false, err
+		}
 		if ok, err := r.serving(view, row); ok || err != nil {
 			return ok, err
 		}

@@ -160,6 +160,9 @@ func (w *worker) round() (gone bool, pause time.Duration, err error) {
 		w.fresh = false
 		return false, 0, nil // its link tells when it knows more
 	}
+	if err := w.wants.caughtUp(w.ctx, view.Revision); err != nil { // else all would be planned
+		return false, 0, err
+	}
 	wanted, err := w.wants.hash(view, row)
 	if err != nil {
 		w.believe()

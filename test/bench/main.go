@@ -35,6 +35,8 @@ func main() {
 			end(steadyMain(os.Args[2:]))
 		case "answer":
 			end(answerMain(os.Args[2:]))
+		case "who":
+			end(whoMain(os.Args[2:]))
 		case "mappings":
 			end(mappingsMain(os.Args[2:]))
 		case "dns-echo":
@@ -92,6 +94,7 @@ var benchmarks = []benchmark{
 	{"nat-pf-cps", "new connections a second through the last of 10,000 port forwardings", forwardRate},
 	{"nat-apply", "10,000 EIPs and 10,000 port forwardings from nothing", applyAll},
 	{"nat-change", "one change among 10,000 EIPs and 10,000 port forwardings", changeOne},
+	{"nat-move", "an EIP moved by the orchestrator's API among 10,000 and 10,000 port forwardings", moveOne},
 	{"nat-change-loss", "packets lost and connections broken during 100 changes a second", changeLoss},
 	{"nat-restart", "writes and lost packets while the agent is killed and started", restarts},
 	{"nat-throughput", "TCP throughput through all rules and 20,000 mappings", streamRate},

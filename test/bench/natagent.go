@@ -40,15 +40,8 @@ type managed struct {
 // manage starts an agent without a spec and enrols it.
 func (s *rack) manage(ctx context.Context, b *bench, name string) (*managed, error) {
 	k := s.number(name)
-	outside, router := s.Namespace(outsideNS), s.Namespace(name)
-	for _, line := range []string{
-		fmt.Sprintf("link add mgmt address %s netns %s type veth peer name m-%s netns %s", managementMAC(k), router, name, outside),
-		fmt.Sprintf("-n %s addr add 10.98.%d.2/24 dev m-%s", outside, k, name),
-		fmt.Sprintf("-n %s link set m-%s up", outside, name),
-	} {
-		if _, err := s.Host(ctx, append([]string{"ip"}, strings.Fields(line)...)...); err != nil {
-			return nil, err
-		}
+	if err := s.joinManagement(ctx, name); err != nil {
+		return nil, err
 	}
 	authority, err := pki.New(time.Now())
 	if err != nil {
@@ -73,6 +66,22 @@ func (s *rack) manage(ctx context.Context, b *bench, name string) (*managed, err
 		return nil, err
 	}
 	return m, m.enrol(ctx, authority)
+}
+
+// joinManagement puts a router's management nic on a network with the machine
+// outside.
+func (s *rack) joinManagement(ctx context.Context, name string) error {
+	k, outside, router := s.number(name), s.Namespace(outsideNS), s.Namespace(name)
+	for _, line := range []string{
+		fmt.Sprintf("link add mgmt address %s netns %s type veth peer name m-%s netns %s", managementMAC(k), router, name, outside),
+		fmt.Sprintf("-n %s addr add 10.98.%d.2/24 dev m-%s", outside, k, name),
+		fmt.Sprintf("-n %s link set m-%s up", outside, name),
+	} {
+		if _, err := s.Host(ctx, append([]string{"ip"}, strings.Fields(line)...)...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // m0 is a router's management nic.
@@ -131,24 +140,32 @@ func (m *managed) enrol(ctx context.Context, authority pki.Authority) error {
 	return nil
 }
 
-// dialIn connects from a namespace: a socket belongs to that of the thread
-// that makes it, for good.
+// dialIn connects from a namespace.
 func dialIn(ctx context.Context, ns string, to netip.AddrPort, timeout time.Duration) (conn net.Conn, err error) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		var f *os.File
-		if f, err = os.Open("/run/netns/" + ns); err != nil {
-			return
-		}
-		defer f.Close()
-		if err = unix.Setns(int(f.Fd()), unix.CLONE_NEWNET); err == nil {
-			conn, err = agentlink.DialTCP(ctx, to, timeout)
-		}
-	}()
-	<-done
+	err = within(ns, func() (err error) {
+		conn, err = agentlink.DialTCP(ctx, to, timeout)
+		return err
+	})
 	return conn, err
+}
+
+// within does something in a namespace: a socket belongs to that of the thread
+// that makes it, for good.
+func within(ns string, do func() error) error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		f, err := os.Open("/run/netns/" + ns)
+		if err == nil {
+			defer f.Close()
+			err = unix.Setns(int(f.Fd()), unix.CLONE_NEWNET)
+		}
+		if err == nil {
+			err = do()
+		}
+		done <- err
+	}()
+	return <-done
 }
 
 // prepared is a spec as it goes over the wire, so that making it is not measured.

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// promises are what administrators are promised of the model and the API, each
-// with the tests that hold it: folder and name, and under that what of it. Who
+// promises are what administrators are promised of the model, the API and the
+// packets, each with the tests that hold it: folder and name, and under that what of it. Who
 // changes a rule finds here what has to change with it.
 var promises = []struct {
 	promise string
@@ -56,6 +56,24 @@ var promises = []struct {
 	{"what is refused of VIPs, EIPs and rules", []string{"orchestrator/model.TestVIPsRefused", "orchestrator/model.TestEIPsRefused", "orchestrator/model.TestRulesRefused"}},
 	{"candidates are what attach accepts", []string{"orchestrator/model.TestRandomOperations", "orchestrator/model.TestCandidates"}},
 	{"a VIP is on a router only while something uses it", []string{"orchestrator/services/eip.TestContribute", "orchestrator/services/portforwarding.TestContribute"}},
+	// Packets: translated, let through, dropped. TestStory has most of it once
+	// more, in virtual machines.
+	{"guests leave by SNAT, with one public address or several, until it is disabled", []string{"test/scenario/nat.TestSourceNAT", "test/scenario/nat.TestSourceNATWithSeveralAddresses", "test/scenario/nat.TestSourceNATDisabledLive", "test/vm.TestStory"}},
+	{"an EIP leads in, out and back in from everywhere; it moves, follows its guest's address, and goes with a stopped guest; of several the oldest leads out", []string{"test/scenario/nat.TestElasticIP", "test/scenario/nat.TestElasticIPFollowsItsGuest", "test/scenario/nat.TestMovedMappings", "test/vm.TestStory"}},
+	{"ports are forwarded one to one, TCP and UDP apart, to allowed sources, also of the router's own address and for guests", []string{"test/scenario/nat.TestPortForwarding", "test/vm.TestStory"}},
+	{"a VIP appears with its first use and goes with the last", []string{"test/scenario/nat.TestAddressAppearsWithItsFirstUse"}},
+	{"replies leave by the nic that was asked", []string{"test/scenario/nat.TestSeveralWaysOut", "test/scenario/nat.TestWaysAreAsTraced"}},
+	{"segments are clamped; large downloads complete through smaller MTUs; fragments pass", []string{"test/scenario/nat.TestSegmentSizeIsClamped", "test/scenario/nat.TestPathMTU", "test/scenario/nat.TestFragments"}},
+	{"ICMP errors reach whom they concern; traceroute and ping work", []string{"test/scenario/nat.TestErrorsFindWhomTheyConcern", "test/scenario/nat.TestEcho", "test/vm.TestStory"}},
+	{"no helper opens ports; multicast is left alone", []string{"test/scenario/nat.TestNoHelperOpensPorts", "test/scenario/nat.TestMulticastStays"}},
+	{"forged sources are dropped; routing at the router reaches no guest; management is apart; scans find what was promised", []string{"test/scenario/nat.TestForgedAndUntranslatedSources", "test/scenario/nat.TestNobodyGetsPastTheMappings", "test/scenario/nat.TestScan", "test/scenario/nat.TestWhatGotOutUntranslatedStops", "test/vm.TestStory"}},
+	{"nothing reaches the old guest once a call has returned, and other flows lose nothing", []string{"test/scenario/nat.TestNothingReachesTheOldGuest", "test/scenario/nat.TestRemovedMappingsEndTheirFlows", "appliance/dataplane.TestAChangeIsTheWhole", "test/vm.TestStory"}},
+	{"a change leaves what applying the whole would, is refused as the whole would be, and then changes nothing", []string{"appliance/app.TestAWalkOfChangesIsTheWhole", "appliance/app.TestAChangeIsCheckedAsTheWhole", "appliance/agent.TestAChangeThatIsRefusedChangesNothing", "orchestrator/model.TestDifference"}},
+	{"others' rules, addresses and routes stay; ours are healed, and nothing passes meanwhile", []string{"test/scenario/nat.TestStrangersThingsStay", "test/scenario/nat.TestClosedWithoutItsRules", "test/scenario/nat.TestNicsAreHealed", "test/scenario/agent.TestForeignChangesAreHealed"}},
+	{"a refused entry of ten thousand is named, and nothing is changed; a change is one transaction", []string{"appliance/dataplane/kernel.TestKernelConforms", "appliance/dataplane/kernel.TestALargeChangeIsOneTransaction"}},
+	{"a router is closed before its first spec; equal state writes nothing; flows outlive the agent", []string{"test/scenario/nat.TestClosedBeforeTheFirstSpec", "test/scenario/nat.TestEqualStateWritesNothing", "test/scenario/nat.TestFlowsOutliveTheAgent", "test/scenario/agent.TestKilledAtEachEffect"}},
+	{"one guest does not take the table of connections; a SYN flood is survived; ports that run out are counted", []string{"test/scenario/nat.TestOneGuestDoesNotTakeTheTable", "test/scenario/nat.TestSynFloodAtAForwardedPort", "test/scenario/nat.TestPortsThatRunOutAreCounted", "test/scenario/nat.TestAStreamIsNoFlood"}},
+	{"traffic is counted for each mapping and nic", []string{"test/scenario/nat.TestTrafficIsCounted", "test/vm.TestStory"}},
 	// Tags and quotas.
 	{"system tags: known ones, where they belong", []string{"api/v1.TestParseTag", "orchestrator/model.TestTagsComeAndGo", "orchestrator/httpapi.TestSystemTags"}},
 	{"commandsParallelismDegree bounds the calls under way at a router", []string{"orchestrator/reconcile.TestCallsAtARouterAreBounded", "orchestrator/reconcile.TestDegreeIsThatOfTheTags"}},
