@@ -51,6 +51,7 @@ type touched struct {
 
 // want is what was planned of a view.
 type want struct {
+	// view is a clone: who asked in a transaction goes on changing his.
 	view    *model.View
 	content agentv1.Content
 	digest  agentv1.Digest
@@ -168,7 +169,7 @@ func (w *wants) content(v *model.View, row *v1.VirtualRouter) (agentv1.Content, 
 		if known && digest != now.digest { // a defect of plan.Concerned, or of plan.Difference
 			w.log.Error("a change of what a router has to do was overlooked", "router", row.UUID, "revision", v.Revision)
 		}
-		now = want{view: v, content: content, digest: digest, hash: digest.String(), since: time.Now()}
+		now = want{view: v.Clone(), content: content, digest: digest, hash: digest.String(), since: time.Now()}
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -195,7 +196,7 @@ func (w *wants) follow(have want, v *model.View, router string, nics []string) (
 			have.hash = have.digest.String()
 		}
 	}
-	have.view = v // not the old one: it would be kept in memory
+	have.view = v.Clone() // not the old one: it would be kept in memory
 	return have, true
 }
 

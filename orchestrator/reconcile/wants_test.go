@@ -162,6 +162,25 @@ func TestWantsPlanTheWhole(t *testing.T) {
 	}
 }
 
+// A transaction goes on changing the view that it asked about.
+func TestWantsKeepTheViewThatTheySaw(t *testing.T) {
+	s := newScene(t, 1)
+	s.change(s.guest(0))
+	nic := model.First[v1.VMNic](s.view, model.NicsOfL3, "l3-0")
+	vm := model.Get[v1.VMInstance](s.view, nic.VMInstanceUUID)
+	tx := model.NewTx(s.view, time.Now())
+	if _, err := s.wants.hash(tx.View, model.First[v1.VirtualRouter](tx.View, model.RouterOfGuestL3, "l3-0")); err != nil {
+		t.Fatal(err)
+	}
+	stopped := model.Copy(vm)
+	stopped.State = v1.StateStopped
+	tx.Save(stopped) // and is not committed
+	s.change(func(tx *model.Tx) { tx.Save(model.Copy(vm)) })
+	if got := s.hashes(); got != 2 {
+		t.Errorf("%d planned, want 2: what the nic was, and is", got)
+	}
+}
+
 // No view that nobody asks about is kept for long.
 func TestWantsLetOldViewsGo(t *testing.T) {
 	s := newScene(t, 2)
