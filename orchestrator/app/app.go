@@ -62,6 +62,8 @@ type Config struct {
 	DataDir string
 	// Etcd are endpoints of an existing cluster; empty: embedded.
 	Etcd []string
+	// EtcdTLS is how its members and this server prove who they are.
+	EtcdTLS EtcdTLS
 	// EtcdQuota is how large the embedded etcd's database may be, in bytes.
 	EtcdQuota int64
 	// Socket is the unix socket for root on this machine.
@@ -139,7 +141,14 @@ func rate(c Config) httpapi.Rate {
 }
 
 func open(ctx context.Context, c Config) (*store.Store, error) {
-	sc := store.Config{Endpoints: c.Etcd, Quota: c.EtcdQuota, Catalog: catalog(), Log: c.Log}
+	if err := checkEndpoints(c.Etcd); err != nil {
+		return nil, err
+	}
+	secure, err := c.EtcdTLS.config()
+	if err != nil {
+		return nil, err
+	}
+	sc := store.Config{Endpoints: c.Etcd, TLS: secure, Quota: c.EtcdQuota, Catalog: catalog(), Log: c.Log}
 	if len(c.Etcd) == 0 {
 		sc.Dir = storeDir(c)
 	}

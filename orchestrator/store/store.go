@@ -102,6 +102,8 @@ func NewMemory(c model.Catalog) *Store {
 }
 
 func open(ctx context.Context, b backend, c model.Catalog, log *slog.Logger) (*Store, error) {
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
 	base, err := baseOf(ctx, b)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open store: %w", err), b.close())
@@ -111,8 +113,6 @@ func open(ctx context.Context, b backend, c model.Catalog, log *slog.Logger) (*S
 	}
 	s := &Store{backend: b, catalog: c, log: log, writing: make(chan struct{}, 1), fed: make(chan struct{})}
 	s.running, s.stop = context.WithCancel(context.Background())
-	ctx, cancel := context.WithTimeout(ctx, openTimeout)
-	defer cancel()
 	if err := s.load(ctx); err != nil {
 		s.stop()
 		return nil, errors.Join(fmt.Errorf("open store: %w", err), b.close())
