@@ -265,8 +265,8 @@ func (f *fleet) everyoneSees(used, total int) {
 			return err == nil && capacity == want
 		})
 		seen, nics := map[any]bool{}, 0
-		for cursor := ""; ; {
-			_, page, err := f.call(server, "GET", "/v1/vm-nics?limit=1000&cursor="+cursor, nil)
+		for next := ""; ; {
+			_, page, err := f.call(server, "GET", "/v1/vm-nics?limit=1000"+next, nil)
 			if err != nil {
 				f.Fatal(err)
 			}
@@ -278,9 +278,11 @@ func (f *fleet) everyoneSees(used, total int) {
 				}
 				seen[nic["ip"]], seen[nic["mac"]] = true, true
 			}
-			if cursor, _ = page["next"].(string); cursor == "" {
+			cursor, more := page["next"].(string)
+			if !more || cursor == "" {
 				break
 			}
+			next = "&cursor=" + cursor
 		}
 		if nics != used {
 			f.Errorf("server %d: %d nics, want %d", server, nics, used)
