@@ -257,11 +257,13 @@ func (s *scaled) calls(ctx context.Context, api *client.Client, file string) err
 			}, &vm),
 			timedSync(&s.sync, disk),
 			timed(&s.read, http.MethodGet, "/v1/vm-instances/"+vm.UUID, nil, &vm),
-			timed(&s.page, http.MethodGet, "/v1/vm-nics?limit=100&cursor="+next, nil, &page),
+			timed(&s.page, http.MethodGet, "/v1/vm-nics?limit=100"+next, nil, &page),
 		); err != nil {
 			return err
 		}
-		next = page.Next
+		if next = ""; page.Next != "" {
+			next = "&cursor=" + page.Next
+		}
 		made = append(made, vm.UUID)
 	}
 	for range 10 { // every nic is looked at for these
