@@ -212,6 +212,15 @@ func (l *hostLink) unfence(ctx context.Context, hv hypervisor.Hypervisor) error 
 	return nil
 }
 
+// watching is what is known of a host while its events are followed.
+type watching struct {
+	*hostLink
+	hv        hypervisor.Hypervisor
+	connected bool
+	attached  string           // of the L2 networks that were made real last
+	again     <-chan time.Time // when to look at all guests once more
+}
+
 // watch follows what happens on the host. It returns only when the events end.
 func (l *hostLink) watch(ctx context.Context, hv hypervisor.Hypervisor) error {
 	events, err := hv.Events(ctx)
@@ -220,53 +229,65 @@ func (l *hostLink) watch(ctx context.Context, hv hypervisor.Hypervisor) error {
 	}
 	tick := time.NewTicker(bridgesEvery)
 	defer tick.Stop()
-	connected, attached := true, ""
-	var again <-chan time.Time // when to look at all guests once more
-	settled := func(ok bool) {
-		if again = nil; !ok {
-			again = time.After(guestsAgain)
-		}
-	}
+	w := &watching{hostLink: l, hv: hv, connected: true}
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-l.news: // an L2 network may have been attached meanwhile
-			now := l.attached()
-			if !connected || now == attached {
-				continue
-			}
-			if attached = now; !l.realized(ctx) {
-				attached = "" // again at the next news
-			}
+			w.attach(ctx)
 		case <-tick.C:
-			if connected {
+			if w.connected {
 				l.realized(ctx)
 			} else {
-				connected = l.relist(ctx, hv)
-				settled(!connected || l.relistGuests(ctx, hv))
+				w.reconnect(ctx)
 			}
-		case <-again:
-			settled(!connected || l.relistGuests(ctx, hv)) // a lost connection ends in a relist
+		case <-w.again:
+			w.guestsSettled(!w.connected || l.relistGuests(ctx, hv)) // a lost connection ends in a relist
 		case e, ok := <-events:
 			if !ok {
 				return fmt.Errorf("events of the host ended")
 			}
-			switch e.Kind {
-			case hypervisor.EventDomain:
-				if e.Domain.Owned {
-					l.r.observe(e.Domain.UUID)
-				} else if !l.guest(ctx, e.Domain) {
-					settled(false)
-				}
-			case hypervisor.EventLost:
-				connected = false
-				l.record(ctx, v1.Disconnected, fmt.Errorf("%s", e.Reason), hypervisor.HostInfo{})
-			case hypervisor.EventRelist:
-				connected = l.relist(ctx, hv)
-				settled(!connected || l.relistGuests(ctx, hv))
-			}
+			w.take(ctx, e)
 		}
+	}
+}
+
+func (w *watching) attach(ctx context.Context) {
+	now := w.bridgesOf()
+	if !w.connected || now == w.attached {
+		return
+	}
+	if w.attached = now; !w.realized(ctx) {
+		w.attached = "" // again at the next news
+	}
+}
+
+func (w *watching) take(ctx context.Context, e hypervisor.Event) {
+	switch e.Kind {
+	case hypervisor.EventDomain:
+		if e.Domain.Owned {
+			w.r.observe(e.Domain.UUID)
+		} else if !w.guest(ctx, e.Domain) {
+			w.guestsSettled(false)
+		}
+	case hypervisor.EventLost:
+		w.connected = false
+		w.record(ctx, v1.Disconnected, fmt.Errorf("%s", e.Reason), hypervisor.HostInfo{})
+	case hypervisor.EventRelist:
+		w.reconnect(ctx)
+	}
+}
+
+func (w *watching) reconnect(ctx context.Context) {
+	w.connected = w.relist(ctx, w.hv)
+	w.guestsSettled(!w.connected || w.relistGuests(ctx, w.hv))
+}
+
+// guestsSettled has all guests looked at again soon, if they are not.
+func (w *watching) guestsSettled(ok bool) {
+	if w.again = nil; !ok {
+		w.again = time.After(guestsAgain)
 	}
 }
 

@@ -144,9 +144,9 @@ func (r *Reconciler) unrealize(ctx context.Context, l2 *v1.L2Network, from []v1.
 	return nil
 }
 
-// attached stands for the L2 networks of the host's cluster and their bridges:
+// bridgesOf stands for the L2 networks of the host's cluster and their bridges:
 // it changes when one of them does.
-func (l *hostLink) attached() string {
+func (l *hostLink) bridgesOf() string {
 	view := l.r.Store.View()
 	host := model.Get[v1.Host](view, l.uuid)
 	if host == nil {
