@@ -123,7 +123,7 @@ func (w *world) change(ctx context.Context, uuid string, change func(*v1.Virtual
 	return err
 }
 
-func (w *world) Settle(context.Context) error { return nil }
+func (w *world) Settle(context.Context, string) error { return nil }
 
 func (w *world) WaitRouter(ctx context.Context, uuid string) error {
 	broken, _, slow := w.now()

@@ -57,7 +57,7 @@ type Effects interface {
 	WaitClaim(ctx context.Context, vip string)
 	// Settle waits until every router that answers is as the newest view
 	// wants it.
-	Settle(ctx context.Context) error
+	Settle(ctx context.Context, account string) error
 	Insight
 }
 

@@ -85,7 +85,7 @@ func settled[O any](ctx context.Context, a *API, w Wait, change func() (*O, erro
 	if err != nil {
 		return nil, err
 	}
-	return done, await(ctx, patience, a.effects.Settle)
+	return done, await(ctx, patience, func(ctx context.Context) error { return a.effects.Settle(ctx, callerOf(ctx).Account) })
 }
 
 // One answers one resource.

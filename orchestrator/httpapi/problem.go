@@ -75,6 +75,10 @@ func (a *API) discreet(c *Caller, p *Problem) {
 	if c.Account == "" || p.Code == "not-found" {
 		return
 	}
+	if p.Code == "router-failed" { // it tells of management addresses, hosts and the console
+		p.Detail, p.Causes, p.Resources = "the network's router does not serve what is wanted yet; it is tried again, and so is a repeated call. If it stays so, tell an operator, who sees why (`sluice explain router`)", nil, nil
+		return
+	}
 	view := a.store.View().For(c.Account)
 	p.Resources = slices.DeleteFunc(slices.Clone(p.Resources), func(uuid string) bool { return foreign(view, uuid) })
 	hide := func(text string) string {

@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -378,6 +379,28 @@ func TestChangesSettle(t *testing.T) {
 	s.send("POST", "/v1/l3-networks/"+empty+"/ip-ranges?wait=5s", object{"name": "r", "networkCidr": "10.44.0.0/24"})
 	if got := s.world.settles.Load(); got != 4 {
 		t.Errorf("routers were waited for %d times, want 4", got)
+	}
+}
+
+// TestAccountsHearNothingOfRouters: what routers are like inside is the cloud's,
+// and so are those of others.
+func TestAccountsHearNothingOfRouters(t *testing.T) {
+	m := newManor(t)
+	red := m.with(m.token["red"])
+	vm := m.estate["red"]["vm-instances"]
+	red.ok("POST", "/v1/vips?wait=5s", object{"name": "settled", "l3NetworkUuid": m.cloud["public"]})
+	if got := *m.world.settledFor.Load(); got != m.estate["red"]["accounts"] {
+		t.Errorf("routers of %q were waited for", got)
+	}
+	m.world.broken.Store(v1.Unavailable("router-failed", "stage Boot: its agent at 10.0.0.7:7443 did not answer").On(nobody).Because(errors.New("10.0.0.7")))
+	red.send("POST", "/v1/vm-instances/"+vm+"/actions", object{"action": "stop"})
+	a := red.send("POST", "/v1/vm-instances/"+vm+"/actions", object{"action": "start"})
+	if a.status != 503 || a.str("code") != "router-failed" || strings.Contains(a.raw, "10.0.0.7") || strings.Contains(a.raw, nobody) {
+		t.Errorf("an account is told: %s", a.raw)
+	}
+	m.send("POST", "/v1/vm-instances/"+vm+"/actions", object{"action": "stop"})
+	if a := m.send("POST", "/v1/vm-instances/"+vm+"/actions", object{"action": "start"}); !strings.Contains(a.raw, "10.0.0.7") {
+		t.Errorf("an admin is told: %s", a.raw)
 	}
 }
 

@@ -33,12 +33,13 @@ var catalog = model.Catalog{L2Types: []model.L2Type{novlan.Type{}, vlan.Type{}},
 // world is the effects: hosts that connect when they are waited for, bridges
 // that only exist in the store, routers that run at once unless broken.
 type world struct {
-	store   *store.Store
-	broken  atomic.Pointer[v1.Error]
-	waits   atomic.Int32
-	settles atomic.Int32
-	claim   func(vip string) // if not nil, what WaitClaim does
-	hold    chan struct{}    // if not nil, WaitVM lasts until it is closed
+	store      *store.Store
+	broken     atomic.Pointer[v1.Error]
+	waits      atomic.Int32
+	settles    atomic.Int32
+	settledFor atomic.Pointer[string]
+	claim      func(vip string) // if not nil, what WaitClaim does
+	hold       chan struct{}    // if not nil, WaitVM lasts until it is closed
 }
 
 func (w *world) AttachL2(ctx context.Context, l2, cluster string) error {
@@ -93,7 +94,11 @@ func (w *world) WaitHost(ctx context.Context, uuid string) error {
 	return err
 }
 
-func (w *world) Settle(context.Context) error { w.settles.Add(1); return nil }
+func (w *world) Settle(_ context.Context, account string) error {
+	w.settles.Add(1)
+	w.settledFor.Store(&account)
+	return nil
+}
 
 func (w *world) WaitRouter(ctx context.Context, uuid string) error {
 	w.waits.Add(1)

@@ -145,7 +145,7 @@ func TestVIPsOfStrangers(t *testing.T) {
 	s.l2s.stranger("203.0.113.50", strangerMAC)
 
 	chosen := s.vip("")
-	must(t, 0, s.r.Settle(t.Context()))
+	must(t, 0, s.r.Settle(t.Context(), ""))
 	s.eventually("the VIP has another address", func() bool {
 		vip := s.newest(chosen)
 		return vip.IP.String() == "203.0.113.4" && len(vip.Conditions) == 1
@@ -156,7 +156,7 @@ func TestVIPsOfStrangers(t *testing.T) {
 		nic := model.First[v1.VMNic](tx.View, model.NicsOfVM, s.vms[0])
 		return model.CreateEIP(tx, v1.CreateEIP{CreateMeta: named("eip"), VIPUUID: asked.UUID, VMNicUUID: nic.UUID})
 	})
-	must(t, 0, s.r.Settle(t.Context()))
+	must(t, 0, s.r.Settle(t.Context(), ""))
 	vip := s.newest(asked)
 	if !model.Withheld(vip) || vip.IP.String() != "203.0.113.50" || !strings.Contains(vip.Conditions[0].Message, strangerMAC) {
 		t.Errorf("VIP %+v", vip)
@@ -167,7 +167,7 @@ func TestVIPsOfStrangers(t *testing.T) {
 	}
 	s.leaves("203.0.113.50")
 	s.r.claims.askAgain()
-	must(t, 0, s.r.Settle(t.Context()))
+	must(t, 0, s.r.Settle(t.Context(), ""))
 	if got := s.agent().Spec().Content.EIPs; len(got) != 1 || model.Withheld(s.newest(asked)) {
 		t.Errorf("the stranger left, the router has %+v, the VIP %+v", got, s.newest(asked))
 	}

@@ -568,17 +568,24 @@ func TestSettle(t *testing.T) {
 	s.startVM(vm2)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	if err := s.r.Settle(ctx); err != nil {
+	if err := s.r.Settle(ctx, ""); err != nil {
 		t.Fatal(err)
 	}
 	if got := len(s.agent().Spec().Content.DHCP[0].Bindings); got != 2 {
 		t.Fatalf("settled, and the router has %d bindings, want 2", got)
 	}
+	s.agents.hang.Store(true)
+	stored(s, func(tx *model.Tx) (*v1.VMInstance, error) { return model.StopVM(tx, vm2) })
+	if err := s.r.Settle(ctx, "an account that is not shown the network"); err != nil {
+		t.Errorf("the routers of others hold up an account: %v", err)
+	}
+	s.agents.hang.Store(false)
+	s.startVM(vm2)
 	s.act("stop")
 	s.eventually("router is stopped", func() bool { return s.router().State == v1.StateStopped })
 	stored(s, func(tx *model.Tx) (*v1.VMInstance, error) { return model.StopVM(tx, vm2) })
 	began := time.Now()
-	if err := s.r.Settle(ctx); err != nil || time.Since(began) > 5*time.Second {
+	if err := s.r.Settle(ctx, ""); err != nil || time.Since(began) > 5*time.Second {
 		t.Fatalf("router %s is stopped, and settling took %s: %v", r.Name, time.Since(began), err)
 	}
 }

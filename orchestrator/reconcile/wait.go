@@ -96,8 +96,9 @@ func (r *Reconciler) serving(view *model.View, row *v1.VirtualRouter) (bool, err
 // Settle waits until VIPs were asked about on the wire, and every router that
 // answers is what the newest view wants of it: after it, a change that was
 // stored before holds for packets too. One that is down does not hold it up; it
-// will be right when it is back.
-func (r *Reconciler) Settle(ctx context.Context) error {
+// will be right when it is back; of an account, what is not shown to it is
+// nothing to wait for, nor to be told of.
+func (r *Reconciler) Settle(ctx context.Context, account string) error {
 	r.claims.settled(ctx, false)
 	view := r.Store.View()
 	if err := r.wants.caughtUp(ctx, view.Revision); err != nil {
@@ -105,6 +106,9 @@ func (r *Reconciler) Settle(ctx context.Context) error {
 	}
 	for row := range model.List[v1.VirtualRouter](view) {
 		if row.Status != v1.Connected || row.WantedState != v1.StateRunning {
+			continue
+		}
+		if l3 := model.Get[v1.L3Network](view, row.L3NetworkUUID); l3 == nil || !model.VisibleTo(account, l3) {
 			continue
 		}
 		if ok, err := r.serving(view, row); ok || err != nil {
