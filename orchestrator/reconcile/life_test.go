@@ -371,9 +371,10 @@ func TestDyingDomainDoesNotSpin(t *testing.T) {
 	}
 	time.Sleep(3 * time.Second)
 	uuid := s.router().UUID
-	if boots := s.machines[0].Boots(uuid); boots < 2 || boots > 4 {
+	if boots := s.machines[0].Boots(uuid); boots > 4 {
 		t.Errorf("%d starts in 3 s", boots)
 	}
+	s.eventually("another attempt", func() bool { return s.machines[0].Boots(uuid) > 1 })
 	s.machines[0].set(false, false)
 	began := time.Now()
 	s.act("rebuild")
@@ -388,16 +389,22 @@ func TestDyingDomainDoesNotSpin(t *testing.T) {
 func TestDomainThatKeepsDyingDoesNotSpin(t *testing.T) {
 	s := newSite(t, 1, 1)
 	uuid := s.serve(s.vms[0]).UUID
-	told := false
-	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+	told, soon, began := false, 0, time.Now()
+	boots := func() int { return s.machines[0].Boots(uuid) }
+	for ; time.Since(began) < 3*time.Second || boots() < 3 || !told; time.Sleep(2 * time.Millisecond) {
+		if time.Since(began) < 3*time.Second {
+			soon = boots()
+		} else if time.Since(began) > 15*time.Second {
+			t.Fatalf("%d starts in 15 s, told %t", boots(), told)
+		}
 		if r := s.router(); r.Status == v1.Connected && r.State == v1.StateRunning {
 			s.machines[0].crash(uuid)
 		} else if strings.Contains(condition(r, readyCondition).Message, "lost again") {
 			told = true
 		}
 	}
-	if boots := s.machines[0].Boots(uuid); boots < 3 || boots > 5 || !told {
-		t.Errorf("%d starts in 3 s, told %t", boots, told)
+	if soon > 5 {
+		t.Errorf("%d starts in 3 s", soon)
 	}
 	s.served()
 	s.tidy()
