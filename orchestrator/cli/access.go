@@ -67,8 +67,8 @@ Roles:
   account     the objects of --account, and the use of what is shared with it
   read-only   reads what an operator does, or what --account does
 
---scope makes it narrower: parts of the API such as vips, or vips:read, or
-*:read. No token makes one that may do more, or lasts longer, than itself.`,
+--scope makes it narrower: parts of the API such as vips, vips:read,
+metrics, or *:read. No token makes one that may do more, or lasts longer, than itself.`,
 		Example: "  sluice token create red --role account --account red --expires 720h --secret-file red.token",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := s.open(cmd); err != nil {

@@ -20,8 +20,11 @@ const (
 // ImageVolume is the volume of a template's file. Its name carries the digest:
 // equal content is uploaded to a host once.
 func ImageVolume(img *v1.Image, file string) string {
-	return fmt.Sprintf("image-%.16s-%s", img.Files[file].SHA256, file)
+	return fmt.Sprintf("%s%.16s-%s", ImageVolumePrefix, img.Files[file].SHA256, file)
 }
+
+// ImageVolumePrefix begins the names of all templates' volumes.
+const ImageVolumePrefix = "image-"
 
 // ImageVolumes are the files that a template's format needs on the host.
 func ImageVolumes(img *v1.Image) []string {

@@ -218,6 +218,7 @@ type watching struct {
 	hv        hypervisor.Hypervisor
 	connected bool
 	attached  string           // of the L2 networks that were made real last
+	templates string           // of those whose files were looked after last
 	again     <-chan time.Time // when to look at all guests once more
 }
 
@@ -239,6 +240,7 @@ func (l *hostLink) watch(ctx context.Context, hv hypervisor.Hypervisor) error {
 		case <-tick.C:
 			if w.connected {
 				l.realized(ctx)
+				w.dropTemplates(ctx)
 			} else {
 				w.reconnect(ctx)
 			}

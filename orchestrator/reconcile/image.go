@@ -9,8 +9,12 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	v1 "github.com/sluice-nfv/sluice/api/v1"
+	"github.com/sluice-nfv/sluice/orchestrator/hypervisor"
+	"github.com/sluice-nfv/sluice/orchestrator/model"
 	"github.com/sluice-nfv/sluice/orchestrator/plan"
 )
 
@@ -104,4 +108,73 @@ func imageFile(img *v1.Image, name string) func() (io.ReadCloser, error) {
 		}
 		return os.Open(path)
 	}
+}
+
+// dropTemplates removes the files of templates that are not registered any more,
+// whenever others may be than the last time.
+func (w *watching) dropTemplates(ctx context.Context) {
+	now := w.r.templates(w.uuid)
+	if now == w.templates {
+		return
+	}
+	if err := w.dropUnregistered(ctx, w.hv); err != nil {
+		w.log.Warn("remove files of templates", "err", err) // at the next tick again
+		return
+	}
+	w.templates = now
+}
+
+// templates stands for the templates that are registered, and the others that
+// routers of a host have.
+func (r *Reconciler) templates(host string) string {
+	view, s := r.Store.View(), ""
+	for img := range model.List[v1.Image](view) {
+		s += img.UUID + " "
+	}
+	for row := range model.Related[v1.VirtualRouter](view, model.RoutersOfHost, host) {
+		if model.Get[v1.Image](view, row.ImageUUID) == nil {
+			s += "and " + row.ImageUUID + " "
+		}
+	}
+	return s
+}
+
+// dropUnregistered leaves all files alone while a router is there whose template
+// is not registered, or that is not known, as of a server that was here before:
+// which are its files nobody knows, and its disk may be on one.
+func (l *hostLink) dropUnregistered(ctx context.Context, hv hypervisor.Hypervisor) error {
+	view := l.r.Store.View()
+	for row := range model.Related[v1.VirtualRouter](view, model.RoutersOfHost, l.uuid) {
+		if model.Get[v1.Image](view, row.ImageUUID) == nil {
+			return nil
+		}
+	}
+	keep := map[string]bool{}
+	for img := range model.List[v1.Image](view) {
+		for _, name := range plan.ImageVolumes(img) {
+			keep[plan.ImageVolume(img, name)] = true
+		}
+	}
+	volumes, err := hv.ListVolumes(ctx)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(volumes, func(v hypervisor.Volume) bool { return ofStranger(view, v.Name) }) {
+		return nil
+	}
+	for _, v := range volumes {
+		if !strings.HasPrefix(v.Name, plan.ImageVolumePrefix) || keep[v.Name] {
+			continue
+		}
+		l.log.Info("remove file of a template that is not registered", "volume", v.Name)
+		if err := hv.DeleteVolume(ctx, v.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func ofStranger(view *model.View, volume string) bool {
+	rest, is := strings.CutPrefix(volume, "router-")
+	return is && len(rest) > 36 && model.Get[v1.VirtualRouter](view, rest[:36]) == nil
 }

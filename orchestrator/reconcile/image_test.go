@@ -1,12 +1,15 @@
 package reconcile
 
 import (
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	v1 "github.com/sluice-nfv/sluice/api/v1"
+	"github.com/sluice-nfv/sluice/orchestrator/hypervisor"
 	"github.com/sluice-nfv/sluice/orchestrator/model"
 	"github.com/sluice-nfv/sluice/orchestrator/plan"
 )
@@ -56,4 +59,45 @@ func TestChangedTemplateIsNotUploaded(t *testing.T) {
 	if v1.Code(err) != "router-failed" || !strings.Contains(err.Error(), "stage Storage") || !strings.Contains(err.Error(), "image-corrupted") {
 		t.Errorf("got %v", err)
 	}
+}
+
+// TestFilesOfTemplatesGo with the template, but not while a router may run from
+// them, and nothing else does.
+func TestFilesOfTemplatesGo(t *testing.T) {
+	s := newSite(t, 1, 1)
+	r := s.serve(s.vms[0])
+	m := s.machines[0]
+	put := func(name string) {
+		must(t, 0, m.EnsureVolume(t.Context(), name, 1, func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("x")), nil }))
+	}
+	w := &watching{hostLink: s.r.hosts.by[s.hosts[0]], hv: m}
+	has := func(when string, want ...string) {
+		t.Helper()
+		w.dropTemplates(t.Context())
+		var have []string
+		for _, v := range must1(s, func() ([]hypervisor.Volume, error) { return m.ListVolumes(t.Context()) }) {
+			have = append(have, v.Name)
+		}
+		if slices.Sort(want); !slices.Equal(have, want) {
+			t.Errorf("%s: %v, want %v", when, have, want)
+		}
+	}
+	img := model.Get[v1.Image](s.store.View(), s.image)
+	own, files := plan.ConfigVolume(r), []string{plan.ImageVolume(img, plan.KernelFile), plan.ImageVolume(img, plan.InitrdFile)}
+	const old, mine = "image-0123456789abcdef-vmlinuz", "imagery"
+	put(old)
+	put(mine)
+	has("one is old", append(files, own, mine)...)
+	put(old)
+	stored(s, func(tx *model.Tx) (any, error) { return nil, model.DeleteOffering(tx, s.offer) })
+	stored(s, func(tx *model.Tx) (any, error) { return nil, model.DeleteImage(tx, s.image) })
+	has("a router runs from what is gone", append(files, own, mine, old)...)
+	stored(s, func(tx *model.Tx) (any, error) { return nil, model.DeleteRouter(tx, r.UUID) })
+	s.eventually("router is gone", func() bool { return s.router() == nil })
+	stranger := plan.RouterVolumePrefix(s.zone) + "disk"
+	put(stranger)
+	has("somebody that is not known may", append(files, mine, old, stranger)...)
+	must(t, 0, m.DeleteVolume(t.Context(), stranger))
+	w.templates = "otherwise"
+	has("nobody has them", mine)
 }
