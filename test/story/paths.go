@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sluice-nfv/sluice/api/agentv1"
 	v1 "github.com/sluice-nfv/sluice/api/v1"
@@ -61,6 +63,53 @@ func (s *Story) traced(ctx context.Context) (string, error) {
 		}
 	}
 	return gateway.IP.String() + ", " + outsideAddress, nil
+}
+
+// fragmented sends a datagram that no link has room for to a forwarded port.
+func (s *Story) fragmented(ctx context.Context) (string, error) {
+	rule, err := get[v1.PortForwardingRule](ctx, s.API, "port-forwarding-rules", "web-echo")
+	if err != nil {
+		return "", err
+	}
+	out, err := s.Lab.In(ctx, internet, "sh", "-c", fmt.Sprintf("head -c 4000 /dev/zero | nc -u -w 2 %s %d", rule.VIPIP, rule.VIPPortStart))
+	if err != nil || strings.TrimSpace(out) != "web sees 203.0.113.1" {
+		return "", fmt.Errorf("4000 bytes to UDP %s:%d are answered %q: %w", rule.VIPIP, rule.VIPPortStart, out, err)
+	}
+	return "4000 bytes in one datagram", nil
+}
+
+// unshared takes the way out from a guest without an address of its own, and
+// gives it back. A tag is set without waiting for the router.
+func (s *Story) unshared(ctx context.Context) (string, error) {
+	router, err := s.router(ctx)
+	if err != nil {
+		return "", err
+	}
+	tag := v1.SystemTag{ResourceType: "virtual-routers", ResourceUUID: router.UUID, Tag: "disabledService::SNAT"}
+	if err := s.API.Do(ctx, http.MethodPost, "/v1/system-tags", tag, nil); err != nil {
+		return "", err
+	}
+	if err := s.getsOut(ctx, "db", false); err != nil {
+		return "", err
+	}
+	query := url.Values{"resourceType": {tag.ResourceType}, "resourceUuid": {tag.ResourceUUID}, "tag": {tag.Tag}}
+	if err := s.API.Do(ctx, http.MethodDelete, "/v1/system-tags?"+query.Encode(), nil, nil); err != nil {
+		return "", err
+	}
+	return "off, on", s.getsOut(ctx, "db", true)
+}
+
+// getsOut waits until a guest does, or does not.
+func (s *Story) getsOut(ctx context.Context, guest string, want bool) error {
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(200 * time.Millisecond) {
+		out, err := s.guests[guest].Exec(ctx, "curl", "-sS", "--max-time", "2", "http://"+outsideAddress+"/")
+		if got := err == nil && strings.HasPrefix(out, "internet sees "); got == want {
+			return nil
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("%s gets out: %t, want %t: %q, %w", guest, !want, want, out, err)
+		}
+	}
 }
 
 // ranged forwards a range of ports, to one network outside and not to another.

@@ -89,6 +89,8 @@ func (s *Story) Steps() []Step {
 		{"hairpin: a guest reaches its own elastic IP", s.hairpin},
 		{"elastic IP moved to another guest and back, true as soon as the call returns", s.moved},
 		{"a forwarded range of ports, for allowed sources only", s.ranged},
+		{"a datagram in fragments comes through", s.fragmented},
+		{"source NAT is switched off and on again, live", s.unshared},
 		{"traceroute through the router", s.traced},
 		{"nobody on the public network reaches a guest past NAT", s.closed},
 		{"a port scan from outside finds what was forwarded", s.scanned},
