@@ -149,7 +149,8 @@ func (m *northHost) EnsureDomain(ctx context.Context, d hypervisor.Domain) error
 	return n.start(ctx)
 }
 
-// northWires are L2 networks that are always there.
+// northWires are L2 networks that are always there, and on which nobody has an
+// address already.
 type northWires struct{}
 
 func (northWires) Realize(_ context.Context, l2 *v1.L2Network) (string, error) {
