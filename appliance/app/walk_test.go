@@ -39,8 +39,11 @@ func (c *counted) Apply(ctx context.Context, w dataplane.Want) (dataplane.Reache
 
 // newWalker plans all services, and serves none: that needs sockets.
 func newWalker(s Services) walker {
+	return walkerOver(s, kerneltest.NewFake(map[string]string{"ens1": managementMAC, "ens2": publicMAC, "ens3": guestMAC, "ens4": otherPublicMAC}))
+}
+
+func walkerOver(s Services, f *kerneltest.Fake) walker {
 	s.Servers = nil
-	f := kerneltest.NewFake(map[string]string{"ens1": managementMAC, "ens2": publicMAC, "ens3": guestMAC, "ens4": otherPublicMAC})
 	plane := &counted{Applier: dataplane.New(f, nil)}
 	r := NewRouter(plane, s, true, nil)
 	r.meters = func() (dataplane.Meters, error) { return metered(f.State.Mappings), nil }
