@@ -75,8 +75,8 @@ func drawn(t *rapid.T, c agentv1.Content) agentv1.Content {
 		if seldom("port 0") {
 			f.PrivatePortStart = 0
 		}
-		nic, _ := c.Interface(f.Interface)
-		f.VIPIsRouter = nic.Addresses[0].Addr() == f.VIP && !seldom("untold")
+		nic, there := c.Interface(f.Interface)
+		f.VIPIsRouter = there && nic.Addresses[0].Addr() == f.VIP && !seldom("untold")
 		if rapid.Bool().Draw(t, "limited") {
 			f.AllowedCIDR = netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(k)}), rapid.IntRange(24, 32).Draw(t, "bits"))
 		}

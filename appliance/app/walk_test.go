@@ -193,3 +193,78 @@ func TestAWalkOfChangesIsTheWhole(t *testing.T) {
 		t.Error("hardly anything was tried")
 	}
 }
+
+// headed changes what is no list of a content: nics, their addresses, SNAT.
+func headed(t *rapid.T, c agentv1.Content) agentv1.Content {
+	c.Interfaces, c.SNAT = slices.Clone(wired().Interfaces), nil
+	public := rapid.SampledFrom([]string{"203.0.113.10/24", "198.51.100.3/24", "198.51.100.4/28"}).Draw(t, "public address")
+	c.Interfaces[1].Addresses = []netip.Prefix{netip.MustParsePrefix(public)}
+	if rapid.Bool().Draw(t, "gateway") {
+		c.Interfaces[1].Gateway = c.Interfaces[1].Addresses[0].Addr().Next()
+	}
+	c.Interfaces[1].MTU = rapid.SampledFrom([]int{1400, 1500}).Draw(t, "MTU")
+	if rapid.Bool().Draw(t, "source NAT") {
+		c.SNAT = []agentv1.SNAT{{Source: netip.MustParsePrefix("10.0.0.0/24"), Interface: publicMAC, Address: c.Interfaces[1].Addresses[0].Addr()}}
+	}
+	if rapid.Bool().Draw(t, "one way out") {
+		c.Interfaces = c.Interfaces[:3]
+	}
+	return c
+}
+
+// TestTheLastContentCounts: whatever a router was before, its kernel is that of
+// one that was never anything else.
+func TestTheLastContentCounts(t *testing.T) {
+	services := NewServices(slog.New(slog.DiscardHandler))
+	defer func() {
+		for _, s := range services.Servers {
+			_ = s.Close() // they served nothing
+		}
+	}()
+	changes, wholes := 0, 0
+	rapid.Check(t, func(t *rapid.T) {
+		w, checker := newWalker(services), NewRouter(nil, services, true, nil)
+		now := wired()
+		if _, err := w.Apply(t.Context(), now); err != nil {
+			t.Fatal(err)
+		}
+		for range rapid.IntRange(1, 6).Draw(t, "contents") {
+			next := drawn(t, now)
+			if rapid.Bool().Draw(t, "another head") {
+				next = headed(t, next)
+			}
+			if _, err := checker.Check(next); err != nil {
+				continue
+			}
+			var err error
+			if ch, ok := now.Difference(next); ok {
+				_, err = w.Change(t.Context(), next, ch)
+				changes++
+			} else {
+				_, err = w.Apply(t.Context(), next)
+				wholes++
+			}
+			if err != nil {
+				t.Fatalf("%v\nfrom %+v\nto   %+v", err, now, next)
+			}
+			now = next
+			fresh := newWalker(services)
+			if _, err := fresh.Apply(t.Context(), now); err != nil {
+				t.Fatal(err)
+			}
+			if a, b := rulesOf(w.kernel.State), rulesOf(fresh.kernel.State); a != b {
+				t.Fatalf("after others:\n%s\nfresh:\n%s", a, b)
+			}
+		}
+	})
+	if t.Logf("%d changes, %d wholes", changes, wholes); changes < 20 || wholes < 20 {
+		t.Error("hardly anything was tried")
+	}
+}
+
+// rulesOf is a state without what nobody takes back: a nic that was up, and
+// settings that concern nobody any more.
+func rulesOf(s dataplane.State) string {
+	s.Links, s.Sysctls = nil, map[string]string{"net/ipv4/ip_forward": s.Sysctls["net/ipv4/ip_forward"]}
+	return s.String()
+}

@@ -61,6 +61,9 @@ func validate(c agentv1.Content, at string, e agentv1.EIP) error {
 		return dataplane.Fieldf(at+"/vip", "%v is no unicast IPv4 address", e.VIP)
 	}
 	for _, nic := range c.Interfaces {
+		if nic.Gateway == e.VIP {
+			return dataplane.Fieldf(at+"/vip", "%s is the gateway of %s: nothing would leave any more", e.VIP, nic.Name)
+		}
 		for _, p := range nic.Addresses {
 			if p.Addr() == e.VIP {
 				return dataplane.Fieldf(at+"/vip", "%s is the router's own address on %s", e.VIP, nic.Name)

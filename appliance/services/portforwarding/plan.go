@@ -111,6 +111,9 @@ func validateVIP(c agentv1.Content, at string, f agentv1.PortForwarding) error {
 	}
 	own := false
 	for _, nic := range c.Interfaces {
+		if nic.Gateway == f.VIP {
+			return dataplane.Fieldf(at+"/vip", "%s is the gateway of %s: nothing would leave any more", f.VIP, nic.Name)
+		}
 		for _, p := range nic.Addresses {
 			if nic.HasRole(agentv1.RoleGuest) && p.Contains(f.VIP) {
 				return dataplane.Fieldf(at+"/vip", "%s is inside the guest network %s", f.VIP, p.Masked())
