@@ -72,7 +72,8 @@ type ServiceStatus struct {
 	Ready bool `json:"ready"`
 	// Error names object and cause when not ready.
 	Error string `json:"error,omitempty"`
-	// Counters are totals since the agent started; names follow Prometheus.
+	// Counters are totals since the agent started, with names that end in _total,
+	// and levels, such as the entries of a cache.
 	Counters map[string]uint64 `json:"counters,omitempty"`
 }
 

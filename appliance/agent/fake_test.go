@@ -100,7 +100,7 @@ func (f *fakeRouter) Resync() { f.mu.Lock(); f.resyncs++; f.mu.Unlock() }
 func (f *fakeRouter) Observe(context.Context) Observation {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	s := agentv1.ServiceStatus{Ready: f.broken == nil, Counters: map[string]uint64{"packets": 7}}
+	s := agentv1.ServiceStatus{Ready: f.broken == nil, Counters: map[string]uint64{"packets_total": 7, "entries": 3}}
 	if f.broken != nil {
 		s.Error = f.broken.Error()
 	}

@@ -317,7 +317,7 @@ func TestMetrics(t *testing.T) {
 	for _, line := range []string{
 		`sluice_agent_info{version="test"} 1`, "sluice_spec_applied_generation 9", "sluice_apply_writes_total 1",
 		`sluice_service_ready{service="dhcp"} 1`, `sluice_service_packets_total{service="dhcp"} 7`,
-		"# TYPE sluice_service_packets_total counter",
+		"# TYPE sluice_service_packets_total counter", "# TYPE sluice_service_entries gauge", `sluice_service_entries{service="dhcp"} 3`,
 	} {
 		if !strings.Contains(text, line+"\n") {
 			t.Errorf("no %s in\n%s", line, text)

@@ -94,24 +94,23 @@ func (m *metricText) services(services map[string]agentv1.ServiceStatus) {
 		}
 	}
 	for _, c := range slices.Sorted(maps.Keys(counters)) {
-		metric := "sluice_service_" + metricName(c)
-		m.family(metric, "counter", "Counter of the services.")
+		metric, kind, help := "sluice_service_"+metricName(c), "gauge", "Level of the services."
+		if strings.HasSuffix(c, "_total") {
+			kind, help = "counter", "Counter of the services."
+		}
+		m.family(metric, kind, help)
 		for _, name := range counters[c] {
 			m.sample(metric, services[name].Counters[c], "service", name)
 		}
 	}
 }
 
-// metricName makes a counter's name fit the data model: [a-zA-Z0-9_], _total.
+// metricName makes a counter's name fit the data model: [a-zA-Z0-9_].
 func metricName(s string) string {
-	s = strings.Map(func(r rune) rune {
+	return strings.Map(func(r rune) rune {
 		if r == '_' || (r >= '0' && r <= '9') || (r|0x20 >= 'a' && r|0x20 <= 'z') {
 			return r
 		}
 		return '_'
 	}, s)
-	if !strings.HasSuffix(s, "_total") {
-		s += "_total"
-	}
-	return s
 }
