@@ -48,7 +48,7 @@ const (
 	// RoleAdmin may do everything.
 	RoleAdmin = "admin"
 	// RoleOperator runs the cloud and every account's objects. Of access itself
-	// it reads accounts and quotas, and changes nothing.
+	// it reads accounts, quotas and the audit records, and changes nothing.
 	RoleOperator = "operator"
 	// RoleAccount has its account's objects, and reads and uses what is shared
 	// with it.

@@ -118,8 +118,17 @@ type AuditDamage struct {
 	What   string `json:"what"`
 }
 
-// AuditVerification is what a walk over all chains found.
+// AuditVerification is what a walk over all chains of a server's directory found.
 type AuditVerification struct {
-	Intact bool               `json:"intact"`
-	Chains []AuditChainReport `json:"chains" nullable:"false"`
+	Intact    bool               `json:"intact"`
+	Chains    []AuditChainReport `json:"chains" nullable:"false"`
+	Elsewhere []AuditElsewhere   `json:"elsewhere,omitempty" doc:"Chains that other servers on the same store write, in directories of their own: they were not walked over"`
+}
+
+// AuditElsewhere is a chain that another server on the same store writes, in a
+// directory of its own.
+type AuditElsewhere struct {
+	Server string    `json:"server" doc:"Its host, and the directory there" example:"host-b:/var/lib/sluice/audit"`
+	Head   AuditHead `json:"head" doc:"The newest record that it has told of"`
+	Noted  time.Time `json:"noted" doc:"When it did; a server that runs does so every ten minutes"`
 }

@@ -4,6 +4,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -66,6 +67,12 @@ type Config struct {
 	EtcdTLS EtcdTLS
 	// EtcdQuota is how large the embedded etcd's database may be, in bytes.
 	EtcdQuota int64
+	// AuditDir is where the audit chain is written; empty: in DataDir. Several
+	// servers may have the same one: each writes a chain of its own there, and each
+	// shows all of them.
+	AuditDir string
+	// AuditSize is how much of the chain is kept, in bytes; 0: audit.DefaultSize.
+	AuditSize int64
 	// Socket is the unix socket for root on this machine.
 	Socket string
 	// Listen is the HTTPS address.
@@ -118,7 +125,7 @@ func Run(ctx context.Context, c Config) error {
 	})
 	r.Start()
 	defer r.Close()
-	api := httpapi.New(httpapi.Config{Store: s, Effects: r, Services: routes, Planners: services, Audit: log, Version: c.Version, Rate: rate(c), Log: c.Log})
+	api := httpapi.New(httpapi.Config{Store: s, Effects: r, Services: routes, Planners: services, Audit: log, AuditServer: auditServer(c), Version: c.Version, Rate: rate(c), Log: c.Log})
 	where, err := listen(c, authority)
 	if err != nil {
 		return err
@@ -130,7 +137,19 @@ func Run(ctx context.Context, c Config) error {
 // openAudit goes on with this server's chain of audit records.
 func openAudit(c Config) (*audit.Log, error) {
 	host, _ := os.Hostname() // without one, chains have a name all the same
-	return audit.Open(audit.Config{Dir: filepath.Join(c.DataDir, "audit"), Host: host, Log: c.Log})
+	return audit.Open(audit.Config{Dir: auditDir(c), Host: host, Size: c.AuditSize, Log: c.Log})
+}
+
+func auditDir(c Config) string { return cmp.Or(c.AuditDir, filepath.Join(c.DataDir, "audit")) }
+
+// auditServer is where people find this server's records.
+func auditServer(c Config) string {
+	host, _ := os.Hostname()
+	dir, err := filepath.Abs(auditDir(c))
+	if err != nil {
+		dir = auditDir(c)
+	}
+	return host + ":" + dir
 }
 
 func rate(c Config) httpapi.Rate {

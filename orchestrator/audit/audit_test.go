@@ -113,7 +113,7 @@ func trimmed(all []string) (out []string) {
 // Pages are the whole list, whatever their size, and also while more is written.
 func TestPages(t *testing.T) {
 	a := newMemory()
-	l, err := start(a, "memory", Config{Log: quiet, FileSize: 4000, Files: 10_000}, nil)
+	l, err := start(a, "memory", Config{Log: quiet, fileSize: 4000, files: 10_000}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +147,7 @@ func TestPages(t *testing.T) {
 // Of many at once each has its record, and they share the disk.
 func TestManyAtOnce(t *testing.T) {
 	a := newMemory()
-	l, err := start(a, "memory", Config{Log: quiet, FileSize: 50_000}, nil)
+	l, err := start(a, "memory", Config{Log: quiet, fileSize: 50_000}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +178,7 @@ func TestManyAtOnce(t *testing.T) {
 func TestDiskFull(t *testing.T) {
 	for left := range 12 {
 		a := newMemory()
-		l, err := start(a, "memory", Config{Log: quiet, FileSize: 1500, Files: 100}, nil)
+		l, err := start(a, "memory", Config{Log: quiet, fileSize: 1500, files: 100}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -223,7 +223,7 @@ func TestDiskFull(t *testing.T) {
 // Old files are removed, and the chain says so itself.
 func TestRetention(t *testing.T) {
 	dir := t.TempDir()
-	l, err := Open(Config{Dir: dir, Host: "here", FileSize: 3000, Files: 3, Log: quiet})
+	l, err := Open(Config{Dir: dir, Host: "here", fileSize: 3000, files: 3, Log: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -240,7 +240,7 @@ func TestRetention(t *testing.T) {
 		t.Errorf("a removed record is taken for verified: %+v %v", v, err)
 	}
 	l.Close()
-	l, err = Open(Config{Dir: dir, FileSize: 3000, Files: 3, Log: quiet})
+	l, err = Open(Config{Dir: dir, fileSize: 3000, files: 3, Log: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,6 +253,75 @@ func TestRetention(t *testing.T) {
 	v, err = Read(dir).Verify(nil)
 	if err != nil || v.Intact || !strings.Contains(v.Chains[0].Damage.What, "no later record says") {
 		t.Errorf("a file that somebody else removed: %+v %v", v, err)
+	}
+}
+
+// Less is kept from the next start on, and more from the one after; the chain is
+// whole all the time, and says where it begins.
+func TestRetentionChanges(t *testing.T) {
+	dir := t.TempDir()
+	count := func() int {
+		files, err := filepath.Glob(filepath.Join(dir, "*", "*.jsonl"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(files)
+	}
+	for i, files := range []int{12, 3, 2, 6, 3} {
+		l, err := Open(Config{Dir: dir, Host: "here", fileSize: 2000, files: files, Log: quiet})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v := intact(t, l); count() > files || i > 0 && v.Chains[0].First == 1 {
+			t.Errorf("%d files, of which %d are kept, from record %d on", count(), files, v.Chains[0].First)
+		}
+		for i := range 60 {
+			l.End(begin(t, l, fmt.Sprint(i)), v1.AuditOutcome{Status: 200})
+		}
+		intact(t, l)
+		l.Close()
+		if v, err := Read(dir).Verify(nil); err != nil || !v.Intact || count() != files {
+			t.Errorf("%d files, %d kept: %+v %v", count(), files, v.Chains[0].Damage, err)
+		}
+	}
+}
+
+// A size is what all files take together.
+func TestSize(t *testing.T) {
+	for size, want := range map[int64]int64{0: 1 << 30, 1: 16 << 20, 100 << 20: 100 << 20, 5 << 30: 5 << 30} {
+		if each, n := files(size); n < 2 || each*int64(n) > want || each*int64(n+1) < want {
+			t.Errorf("%d: %d files of %d bytes", size, n, each)
+		}
+	}
+}
+
+// Directories of several servers are read as one; what would hide a chain is
+// refused.
+func TestSeveralDirectories(t *testing.T) {
+	var dirs []string
+	for _, host := range []string{"a", "b"} {
+		l, err := Open(Config{Dir: filepath.Join(t.TempDir(), "audit"), Host: host, Log: quiet})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.End(begin(t, l, host), v1.AuditOutcome{Status: 200})
+		dirs = append(dirs, string(l.archive.(disk)))
+		l.Close()
+	}
+	found, _, err := Read(dirs...).Find(t.Context(), Query{})
+	if got := trimmed(shown(found)); err != nil || !slices.Equal(got, []string{"b done", "note", "a done", "note"}) {
+		t.Errorf("merged: %q %v", got, err)
+	}
+	if v, err := Read(dirs...).Verify(nil); err != nil || !v.Intact || len(v.Chains) != 2 {
+		t.Errorf("verified: %+v %v", v, err)
+	}
+	for _, with := range []string{dirs[0], t.TempDir(), filepath.Join(dirs[0], "nowhere")} {
+		if _, err := Read(append(dirs, with)...).Verify(nil); err == nil {
+			t.Errorf("%s: verified", with)
+		}
+		if _, _, err := Read(append(dirs, with)...).Find(t.Context(), Query{}); err == nil {
+			t.Errorf("%s: read", with)
+		}
 	}
 }
 
@@ -301,7 +370,7 @@ func TestChainsSideBySide(t *testing.T) {
 	}
 	one.Close()
 	again.Close()
-	found, _, err := Read(dir, t.TempDir()).Find(t.Context(), Query{Account: "account-0"})
+	found, _, err := Read(dir).Find(t.Context(), Query{Account: "account-0"})
 	if err != nil || len(found) != 1 {
 		t.Errorf("offline: %v %v", found, err)
 	}

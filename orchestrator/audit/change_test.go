@@ -15,7 +15,7 @@ import (
 func written(t testing.TB) (*memory, Expectation) {
 	t.Helper()
 	a := newMemory()
-	l, err := start(a, "memory", Config{Log: quiet, FileSize: 1500, Files: 3}, nil)
+	l, err := start(a, "memory", Config{Log: quiet, fileSize: 1500, files: 3}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

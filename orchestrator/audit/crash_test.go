@@ -34,7 +34,7 @@ var errStopped = errors.New("the machine stops")
 // turn, with all, half and nothing of what was not synced left, and then again
 // while the next start mends that.
 func TestCrashAtEveryOperation(t *testing.T) {
-	c := Config{Log: quiet, FileSize: 2500, Files: 2}
+	c := Config{Log: quiet, fileSize: 2500, files: 2}
 	for left := 0; ; left++ {
 		a := newMemory()
 		a.fault, a.left = errStopped, left
@@ -129,7 +129,7 @@ func TestMain(m *testing.M) {
 	if dir == "" {
 		os.Exit(m.Run())
 	}
-	l, err := Open(Config{Dir: dir, Log: quiet, FileSize: 2500, Files: 3})
+	l, err := Open(Config{Dir: dir, Log: quiet, fileSize: 2500, files: 3})
 	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)
@@ -185,7 +185,7 @@ func TestKilledAtEverySystemCall(t *testing.T) {
 
 func afterKill(t *testing.T, name, dir string, begun []uint64) {
 	t.Helper()
-	l, err := Open(Config{Dir: dir, Log: quiet, FileSize: 2500, Files: 3})
+	l, err := Open(Config{Dir: dir, Log: quiet, fileSize: 2500, files: 3})
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}

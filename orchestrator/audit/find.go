@@ -267,24 +267,46 @@ func Read(dirs ...string) Archive {
 
 func everything(string, string) int64 { return -1 }
 
+// check refuses a directory without a chain: another one was meant.
+func (a Archive) check() error {
+	for _, dir := range a.union {
+		if some, err := dir.chains(); err != nil || len(some) == 0 {
+			return errors.Join(err, fmt.Errorf("there is no audit chain in %v; name the folder `audit` of a server's data directory", dir))
+		}
+	}
+	return nil
+}
+
 // Find is as that of a Log.
 func (a Archive) Find(ctx context.Context, q Query) ([]v1.AuditRecord, time.Time, error) {
+	if err := a.check(); err != nil {
+		return nil, time.Time{}, err
+	}
 	return find(ctx, a, everything, "", q)
 }
 
 // Verify is as that of a Log.
 func (a Archive) Verify(expected []Expectation) (v1.AuditVerification, error) {
+	if err := a.check(); err != nil {
+		return v1.AuditVerification{}, err
+	}
 	return reportAll(a, everything, expected)
 }
 
 // union is several archives as one.
 type union []archive
 
+// chains are those of all. Of two copies of a chain one would go unseen.
 func (u union) chains() (all []string, err error) {
 	for _, a := range u {
 		some, err := a.chains()
 		if err != nil {
 			return nil, err
+		}
+		for _, chain := range some {
+			if slices.Contains(all, chain) {
+				return nil, fmt.Errorf("audit chain %s is in %v and in another of the directories; name one of them", chain, a)
+			}
 		}
 		all = append(all, some...)
 	}

@@ -12,6 +12,7 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -24,11 +25,19 @@ import (
 	v1 "github.com/sluice-nfv/sluice/api/v1"
 )
 
-// Limits of a chain that Config leaves open: it takes a GiB at most.
+// How much of a chain is kept, in bytes.
 const (
-	DefaultFileSize = 16 << 20 // bytes
-	DefaultFiles    = 64
+	DefaultSize = 1 << 30
+	MinSize     = 16 << 20
 )
+
+// files divides what is kept into files, in bytes: one of them is removed at a
+// time, so they are small beside the whole.
+func files(size int64) (fileSize int64, count int) {
+	size = max(MinSize, cmp.Or(size, DefaultSize))
+	fileSize = min(16<<20, max(1<<20, size/64))
+	return fileSize, int(size / fileSize)
+}
 
 // retryEvery is how often what could not be written is tried again while nobody
 // calls.
@@ -247,6 +256,10 @@ func (l *Log) Head(ctx context.Context) v1.AuditHead {
 	defer l.mu.Unlock()
 	return *l.durable.head.head(l.chain)
 }
+
+// Chains are the names of all chains in the directory: the one that is written,
+// and those beside it.
+func (l *Log) Chains() ([]string, error) { return l.archive.chains() }
 
 // Verify walks over all chains. It fails if files cannot be read; damage is in
 // the answer.

@@ -23,13 +23,16 @@ type Config struct {
 	Dir string
 	// Host begins the name of a new chain.
 	Host string
-	// FileSize is from where on a new file is begun, in bytes; 0 is
-	// DefaultFileSize.
-	FileSize int64
-	// Files is how many files are kept; 0 is DefaultFiles, 2 the fewest.
-	Files int
+	// Size is how much of a chain is kept, in bytes; 0 is DefaultSize, and
+	// MinSize the least. What is older is removed, file by file.
+	Size int64
 	// Log is slog.Default() if nil.
 	Log *slog.Logger
+
+	// fileSize is from where on a new file is begun, in bytes, and files how many
+	// are kept.
+	fileSize int64
+	files    int
 }
 
 // Open goes on with the first chain in the directory that nobody else writes,
@@ -98,9 +101,14 @@ func openChain(c Config, chain string) (*Log, error) {
 
 // start goes on where a chain ends.
 func start(a archive, chain string, c Config, lock io.Closer) (*Log, error) {
+	if c.files == 0 {
+		_, c.files = files(c.Size)
+	}
+	if c.fileSize == 0 {
+		c.fileSize, _ = files(c.Size)
+	}
 	l := &Log{
-		archive: a, chain: chain, log: c.Log, now: time.Now, release: lock, refused: newSampler(),
-		fileSize: cmp.Or(c.FileSize, DefaultFileSize), keep: max(2, cmp.Or(c.Files, DefaultFiles)),
+		archive: a, chain: chain, log: c.Log, now: time.Now, release: lock, refused: newSampler(), fileSize: c.fileSize, keep: max(2, c.files),
 		wake: make(chan struct{}, 1), done: make(chan struct{}),
 		writer: writer{files: a.folder(chain), head: genesis(chain), open: map[uint64]bool{}},
 	}
@@ -138,6 +146,7 @@ func (l *Log) resume() (torn []byte, err error) {
 		l.head = w.at
 	}
 	l.open, l.size = w.open, w.size
+	l.rotate = len(names) > l.keep // less is to be kept than before, and a new file has to say so
 	l.out, err = l.files.append(l.name, l.size)
 	return w.torn, err
 }

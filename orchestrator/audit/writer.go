@@ -17,6 +17,8 @@ type writer struct {
 	// broken: what is behind size is not known, and is cut off before more is
 	// written.
 	broken bool
+	// rotate: a new file is begun whatever the size of this one.
+	rotate bool
 }
 
 // write puts a batch on the disk, all or nothing as far as this process can
@@ -81,7 +83,7 @@ func (l *Log) ready() error {
 		}
 		l.out, l.broken = out, false
 	}
-	if l.size < l.fileSize {
+	if l.size < l.fileSize && !(l.rotate && l.size > 0) {
 		return nil
 	}
 	name := fileName(l.head.number + 1)
@@ -90,7 +92,7 @@ func (l *Log) ready() error {
 		return err
 	}
 	err = l.out.Close()
-	l.out, l.name, l.size = out, name, 0
+	l.out, l.name, l.size, l.rotate = out, name, 0, false
 	return err
 }
 
@@ -112,11 +114,16 @@ func (l *Log) header() ([]byte, error) {
 	return payload{File: &h}.encode(), nil
 }
 
-// removeOld removes the files before those that are kept. One that cannot be
-// removed is, the next time.
+// removeOld removes the files before the first that the newest header says is
+// kept: the chain has to tell of it before they go. One that cannot be removed
+// is, the next time.
 func (l *Log) removeOld() {
 	names, err := l.files.names()
-	for len(names) > l.keep && err == nil {
+	var newest line
+	if err == nil {
+		newest, err = firstLine(l.files, l.name)
+	}
+	for len(names) > 0 && err == nil && newest.File != nil && names[0] < fileName(newest.File.Begins) {
 		err = l.files.remove(names[0])
 		names = names[1:]
 	}

@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,7 +16,7 @@ import (
 var auditList = &noun{
 	name: "audit", path: "audit",
 	columns: []string{"time", "state", "actor/name", "method", "route", "outcome/status", "outcome/code"},
-	wide:    []string{"actor/id", "actor/role", "actor/address", "outcome/resources", "note"},
+	wide:    []string{"chain", "actor/id", "actor/role", "actor/address", "outcome/resources", "note"},
 }
 
 // auditCommand is what was changed over the API, and by whom.
@@ -35,105 +33,37 @@ time to time, and verify against that.`,
 	return cmd
 }
 
-func (s *session) listAuditCommand() *cobra.Command {
-	var account, actor, resource, since, until string
-	var limit int
-	cmd := &cobra.Command{
-		Use: "list", Short: "list calls, newest first", Args: cobra.NoArgs,
-		Example: "  sluice audit list --since 24h --actor red\n  sluice audit list --resource 0198f3c2-7d5a-7c3e-9a51-0d6f5a1b2c3d -o yaml",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if limit < 1 {
-				return usagef("%s: --limit %d: want 1 or more", cmd.CommandPath(), limit)
-			}
-			if err := s.open(cmd); err != nil {
-				return err
-			}
-			q := url.Values{}
-			if account != "" {
-				id, err := s.resolve(cmd.Context(), nounByName("account"), account)
-				if err != nil {
-					return err
-				}
-				q.Set("account", id)
-			}
-			for name, value := range map[string]string{"actor": actor, "resource": resource} {
-				if value != "" {
-					q.Set(name, value)
-				}
-			}
-			for name, value := range map[string]string{"since": since, "until": until} {
-				if value == "" {
-					continue
-				}
-				at, err := moment(value, time.Now())
-				if err != nil {
-					return usagef("%s: --%s %w", cmd.CommandPath(), name, err)
-				}
-				q.Set(name, at.Format(time.RFC3339Nano))
-			}
-			return s.listAudit(cmd, q, limit)
-		},
-	}
-	f := cmd.Flags()
-	f.StringVar(&account, "account", "", "only calls with this account's tokens")
-	f.StringVar(&actor, "actor", "", "only calls by this token, by its name or UUID, or by uid:0")
-	f.StringVar(&resource, "resource", "", "only calls that named or touched this UUID")
-	f.StringVar(&since, "since", "", "only calls since then: 90m, 24h, or 2006-01-02T15:04:05Z")
-	f.StringVar(&until, "until", "", "only calls before then")
-	f.IntVar(&limit, "limit", 100, "how many at most")
-	_ = cmd.RegisterFlagCompletionFunc("account", s.flagNames(nounByName("account"))) // fails for unknown flags
-	return cmd
-}
-
-// listAudit follows the pages until there are enough.
-func (s *session) listAudit(cmd *cobra.Command, q url.Values, limit int) error {
-	var all []object
-	for {
-		q.Set("limit", strconv.Itoa(min(limit-len(all), 1000)))
-		var page struct {
-			Items []object `json:"items"`
-			Next  string   `json:"next"`
-		}
-		if err := s.api.Do(cmd.Context(), http.MethodGet, "/v1/audit?"+q.Encode(), nil, &page); err != nil {
-			return err
-		}
-		all = append(all, page.Items...)
-		if page.Next == "" || len(all) >= limit {
-			return s.print(auditList, all, false)
-		}
-		q.Set("cursor", page.Next)
-	}
-}
-
-// moment is a time, or how long ago it was.
-func moment(text string, now time.Time) (time.Time, error) {
-	if ago, err := time.ParseDuration(text); err == nil {
-		return now.Add(-ago), nil
-	}
-	at, err := time.Parse(time.RFC3339Nano, text)
-	if err != nil {
-		return at, fmt.Errorf("%q is neither a duration such as 24h nor a time such as 2006-01-02T15:04:05Z", text)
-	}
-	return at, nil
-}
-
 func (s *session) showAuditCommand() *cobra.Command {
-	return &cobra.Command{
+	var dirs []string
+	cmd := &cobra.Command{
 		Use: "show UUID", Short: "show one call: what was sent, without its secrets, and what it touched", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := s.open(cmd); err != nil {
 				return err
 			}
-			if err := v1.ValidateUUID(strings.ToLower(args[0])); err != nil {
+			id := strings.ToLower(args[0])
+			if err := v1.ValidateUUID(id); err != nil {
 				return usagef("%s: %w; see `sluice audit list -o wide`", cmd.CommandPath(), err)
 			}
+			if len(dirs) > 0 {
+				found, _, err := audit.Read(dirs...).Find(cmd.Context(), audit.Query{ID: id, Limit: 1})
+				if err == nil && len(found) == 0 {
+					err = fmt.Errorf("there is no record %s in %s; see `sluice audit list -o wide --dir %s`", id, strings.Join(dirs, ", "), dirs[0])
+				}
+				if err != nil {
+					return err
+				}
+				return s.print(auditList, recordObjects(found[:1]), true)
+			}
 			var o object
-			if err := s.api.Do(cmd.Context(), http.MethodGet, "/v1/audit/"+strings.ToLower(args[0]), nil, &o); err != nil {
+			if err := s.api.Do(cmd.Context(), http.MethodGet, "/v1/audit/"+id, nil, &o); err != nil {
 				return err
 			}
 			return s.print(auditList, []object{o}, true)
 		},
 	}
+	bindDirs(cmd, &dirs)
+	return cmd
 }
 
 func (s *session) headAuditCommand() *cobra.Command {
@@ -180,7 +110,7 @@ code is 1 if a chain is damaged.`,
 	}
 	f := cmd.Flags()
 	f.StringSliceVar(&expect, "expect", nil, "head that was noted before; may be given several times")
-	f.StringSliceVar(&dirs, "dir", nil, "read these files, such as /var/lib/sluice/audit, instead of asking the server")
+	bindDirs(cmd, &dirs)
 	return cmd
 }
 
@@ -197,11 +127,7 @@ func (s *session) verifyAudit(cmd *cobra.Command, expect, dirs []string) (found 
 		}
 		expected = append(expected, e)
 	}
-	found, err = audit.Read(dirs...).Verify(expected)
-	if err == nil && len(found.Chains) == 0 {
-		err = fmt.Errorf("there is no audit chain in %s; name the folder `audit` of a server's data directory", strings.Join(dirs, ", "))
-	}
-	return found, err
+	return audit.Read(dirs...).Verify(expected)
 }
 
 var errAuditDamaged = errors.New("the audit record is not what was written; keep a copy of its files, and find out who could write them")
@@ -215,6 +141,7 @@ func (s *session) printVerification(v v1.AuditVerification) error {
 		for _, c := range v.Chains {
 			fmt.Fprintln(s.out, clean(verdict(c)))
 		}
+		s.tellElsewhere(v.Elsewhere)
 	}
 	if !v.Intact {
 		return errAuditDamaged

@@ -21,6 +21,7 @@ import (
 
 	"github.com/sluice-nfv/sluice/api/client"
 	v1 "github.com/sluice-nfv/sluice/api/v1"
+	"github.com/sluice-nfv/sluice/orchestrator/audit"
 	"github.com/sluice-nfv/sluice/orchestrator/cli"
 	"github.com/sluice-nfv/sluice/orchestrator/doctor"
 	"github.com/sluice-nfv/sluice/orchestrator/httpapi"
@@ -55,6 +56,7 @@ type scriptKey struct{}
 //	let VAR NOUN NAME     VAR is the UUID
 //	world broken STAGE|works|silent|slow DURATION
 //	(doctor finds the machine as facts.json says)
+//	audited DIR HOST NAME a server on HOST records a call by NAME in DIR, and tells of it
 //	plant ZONE NAME       another name for a zone, past all checks (Go escapes)
 //
 // UUIDs, MACs and hashes are printed as numbers in the order of their appearance.
@@ -76,11 +78,12 @@ func runScripts(t *testing.T, dir string, update bool) {
 				}
 				of(ts).sluice(ts, want, args)
 			},
-			"usage": func(ts *testscript.TestScript, _ bool, args []string) { of(ts).sluice(ts, 2, args) },
-			"let":   func(ts *testscript.TestScript, _ bool, args []string) { of(ts).let(ts, args) },
-			"world": func(ts *testscript.TestScript, _ bool, args []string) { of(ts).steer(ts, args) },
-			"be":    func(ts *testscript.TestScript, _ bool, args []string) { of(ts).token = ts.MkAbs(args[0]) },
-			"plant": func(ts *testscript.TestScript, _ bool, args []string) { of(ts).plant(ts, args) },
+			"usage":   func(ts *testscript.TestScript, _ bool, args []string) { of(ts).sluice(ts, 2, args) },
+			"let":     func(ts *testscript.TestScript, _ bool, args []string) { of(ts).let(ts, args) },
+			"world":   func(ts *testscript.TestScript, _ bool, args []string) { of(ts).steer(ts, args) },
+			"be":      func(ts *testscript.TestScript, _ bool, args []string) { of(ts).token = ts.MkAbs(args[0]) },
+			"audited": func(ts *testscript.TestScript, _ bool, args []string) { of(ts).audited(ts, args) },
+			"plant":   func(ts *testscript.TestScript, _ bool, args []string) { of(ts).plant(ts, args) },
 		},
 	})
 }
@@ -132,7 +135,7 @@ func (s *script) answers(ctx context.Context) (err error) {
 // sluice runs the command line. Files are those of the script's folder.
 func (s *script) sluice(ts *testscript.TestScript, want int, args []string) {
 	for i := range len(args) - 1 {
-		if slices.Contains([]string{"-f", "--secret-file", "--token-file"}, args[i]) && args[i+1] != "-" {
+		if slices.Contains([]string{"-f", "--secret-file", "--token-file", "--dir"}, args[i]) && args[i+1] != "-" {
 			args[i+1] = ts.MkAbs(args[i+1])
 		}
 	}
@@ -225,6 +228,21 @@ func (s *script) steer(ts *testscript.TestScript, args []string) {
 			ts.Fatalf("world %s?", args[0])
 		}
 	})
+}
+
+// audited is what another server on the store leaves behind.
+func (s *script) audited(ts *testscript.TestScript, args []string) {
+	log, err := audit.Open(audit.Config{Dir: ts.MkAbs(args[0]), Host: args[1], Log: slog.New(slog.DiscardHandler)})
+	ts.Check(err)
+	defer log.Close()
+	ctx := context.Background()
+	number, err := log.Begin(ctx, v1.AuditCall{Actor: v1.AuditActor{ID: "token:" + args[2], Name: args[2]}, Method: "POST", Route: "/v1/zones"})
+	ts.Check(err)
+	log.End(number, v1.AuditOutcome{Status: http.StatusCreated})
+	head := log.Head(ctx)
+	note, err := json.Marshal(v1.AuditElsewhere{Server: args[1] + ":" + args[0], Head: head, Noted: time.Now()})
+	ts.Check(err)
+	ts.Check(s.store.Private().Put(ctx, "audit/heads/"+head.Chain, note))
 }
 
 // plant gives a zone a name that no rule would let in, as an old or a foreign

@@ -3,6 +3,7 @@ package cli_test
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -174,6 +175,10 @@ func (w *world) fail(ctx context.Context, uuid, stage string, since time.Time) e
 		return err
 	}
 	return v1.Unavailable("router-failed", "stage %s: %s; it is tried again, and so is a repeated call", stage, message).On(uuid)
+}
+
+func (w *world) AskFirst(context.Context, *model.View, v1.CreateVIP) (netip.Addr, model.Heard, func()) {
+	return netip.Addr{}, nil, func() {}
 }
 
 func (w *world) WaitClaim(context.Context, string) {}

@@ -32,8 +32,6 @@ const (
 	cloudRead   = cloudWrite | readers
 	tenantWrite = cloudWrite | tenants
 	tenantRead  = cloudRead | tenants | tenantReaders
-	// An operator does not read what is kept of him.
-	auditRead = admins | readers | tenants | tenantReaders
 )
 
 // reach is what a call does with the object in its path, or with those that it
@@ -72,10 +70,10 @@ var access = map[string]struct {
 	"DELETE /v1/tokens/{uuid}":   {admins | tenants, owns},
 	"POST /v1/backup":            {adminWrite, none},
 	"GET /v1/events":             {tenantRead, sees},
-	"GET /v1/audit":              {auditRead, sees},
-	"GET /v1/audit/{uuid}":       {auditRead, sees},
-	"GET /v1/audit-head":         {admins | readers, none},
-	"GET /v1/audit-verification": {admins | readers, none},
+	"GET /v1/audit":              {tenantRead, sees},
+	"GET /v1/audit/{uuid}":       {tenantRead, sees},
+	"GET /v1/audit-head":         {cloudRead, none},
+	"GET /v1/audit-verification": {cloudRead, none},
 
 	"GET /v1/zones":                 {cloudRead, none},
 	"GET /v1/zones/{uuid}":          {cloudRead, none},

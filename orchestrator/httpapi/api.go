@@ -13,6 +13,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"reflect"
 	"strings"
 	"sync"
@@ -26,6 +27,7 @@ import (
 	"github.com/sluice-nfv/sluice/api/agentv1"
 	v1 "github.com/sluice-nfv/sluice/api/v1"
 	"github.com/sluice-nfv/sluice/orchestrator/audit"
+	"github.com/sluice-nfv/sluice/orchestrator/model"
 	"github.com/sluice-nfv/sluice/orchestrator/plan"
 	"github.com/sluice-nfv/sluice/orchestrator/store"
 )
@@ -52,6 +54,10 @@ type Effects interface {
 	WaitRouter(ctx context.Context, uuid string) error
 	// WaitVM is WaitRouter for every router that serves a nic of the VM.
 	WaitVM(ctx context.Context, uuid string) error
+	// AskFirst asks the wire who has the address that a new VIP would have, while
+	// others are offered other ones, until done is called. No address: the wire
+	// cannot be asked, or the VIP is refused anyway.
+	AskFirst(ctx context.Context, v *model.View, req v1.CreateVIP) (ip netip.Addr, heard model.Heard, done func())
 	// WaitClaim waits until the wire was asked who has a VIP's address, some
 	// tenths of a second at most.
 	WaitClaim(ctx context.Context, vip string)
@@ -88,6 +94,8 @@ type Config struct {
 	Rate Rate
 	// Audit is where calls are recorded; nil: in memory, for tests.
 	Audit Audit
+	// AuditServer tells people whose chain that is: a host and a directory.
+	AuditServer string
 	// WrongTokens bounds the calls without a right token from one address; the
 	// zero Rate is DefaultWrongTokens.
 	WrongTokens Rate
@@ -112,6 +120,8 @@ type API struct {
 	strangers *strangers
 	newKeys   *limiters
 	audit     Audit
+	// auditServer is whose chain that is, for people.
+	auditServer string
 	// auditing holds a token for each call that reads the audit files.
 	auditing chan struct{}
 	// now is time.Now but in tests of what expires.
@@ -140,7 +150,7 @@ func New(c Config) *API {
 	a := &API{
 		store: c.Store, effects: c.Effects, planners: c.Planners, log: c.Log, version: c.Version, metrics: c.Metrics, news: newNewsroom(defaultLimits),
 		tokens: newTokenStore(c.Store.Private()), limits: newLimiters(c.Rate), strangers: newStrangers(c.WrongTokens, c.Metrics), newKeys: newLimiters(keyRate),
-		audit: c.Audit, auditing: make(chan struct{}, auditReaders), now: time.Now, answerPatience: 30 * time.Second,
+		audit: c.Audit, auditServer: c.AuditServer, auditing: make(chan struct{}, auditReaders), now: time.Now, answerPatience: 30 * time.Second,
 	}
 	a.engine = a.newEngine()
 	a.huma = humagin.New(a.engine, humaConfig())

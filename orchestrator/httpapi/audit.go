@@ -28,6 +28,8 @@ type Audit interface {
 
 	Find(ctx context.Context, q audit.Query) (found []v1.AuditRecord, next time.Time, err error)
 	Head(ctx context.Context) v1.AuditHead
+	// Chains are the names of those that Find and Verify read.
+	Chains() ([]string, error)
 	Verify(ctx context.Context, expected []audit.Expectation) (v1.AuditVerification, error)
 }
 

@@ -86,7 +86,12 @@ func TestAuditOfAccounts(t *testing.T) {
 		red.refused(404, "not-found", "GET", "/v1/audit/"+m.estate["blue"]["audit"], nil)
 		red.refused(403, "forbidden", "GET", "/v1/audit-head", nil)
 	}
-	m.with(m.token["operator"]).refused(403, "forbidden", "GET", "/v1/audit", nil)
+	for _, who := range []string{"operator", "reader"} { // who run the cloud see who changed what, and can change nothing of it
+		if all := m.with(m.token[who]).records("?account=" + m.estate["blue"]["accounts"]); len(all) < 5 {
+			t.Errorf("%s is shown %v of blue", who, all)
+		}
+		m.with(m.token[who]).ok("GET", "/v1/audit-verification", nil)
+	}
 	if all := m.records("?account=" + m.estate["blue"]["accounts"]); len(all) < 5 {
 		t.Errorf("an admin is shown %v of blue", all)
 	}

@@ -20,10 +20,10 @@ const (
 	auditReaders = 2
 )
 
-// auditRoutes show the records: all of them, or to an account those of its own
-// tokens.
+// auditRoutes show the records in this server's directory: all of them, or to an
+// account those of its own tokens.
 func (a *API) auditRoutes() {
-	Handle(a, operation("list-audit", http.MethodGet, "/v1/audit", "List calls that changed something or were refused, newest first"), a.listAudit)
+	Handle(a, operation("list-audit", http.MethodGet, "/v1/audit", "List calls of this server that changed something or were refused, newest first"), a.listAudit)
 	type one struct {
 		UUID string `path:"uuid" doc:"UUID of the record"`
 	}
@@ -45,6 +45,13 @@ type (
 	auditRecord       struct{ Body *v1.AuditRecord }
 	auditHead         struct{ Body v1.AuditHead }
 	auditVerification struct{ Body v1.AuditVerification }
+	auditPage         struct {
+		Body struct {
+			Items     []*v1.AuditRecord   `json:"items" nullable:"false"`
+			Next      string              `json:"next,omitempty" doc:"Cursor of the next page; absent on the last"`
+			Elsewhere []v1.AuditElsewhere `json:"elsewhere,omitempty" doc:"Chains that other servers on the same store write, in directories of their own: their records are not among the items"`
+		}
+	}
 )
 
 // auditQuery is the input of the list.
@@ -58,7 +65,7 @@ type auditQuery struct {
 	Cursor   string    `query:"cursor" doc:"next of the page before"`
 }
 
-func (a *API) listAudit(ctx context.Context, in *auditQuery) (*Page[v1.AuditRecord], error) {
+func (a *API) listAudit(ctx context.Context, in *auditQuery) (*auditPage, error) {
 	q := audit.Query{Account: in.Account, Actor: in.Actor, Resource: in.Resource, Since: in.Since, Before: in.Until, Limit: in.Limit, Bytes: auditBytes}
 	if in.Cursor != "" {
 		at, err := time.Parse(time.RFC3339Nano, in.Cursor)
@@ -71,7 +78,7 @@ func (a *API) listAudit(ctx context.Context, in *auditQuery) (*Page[v1.AuditReco
 	if err != nil {
 		return nil, err
 	}
-	page := &Page[v1.AuditRecord]{}
+	page := &auditPage{}
 	page.Body.Items = []*v1.AuditRecord{}
 	for i := range found {
 		page.Body.Items = append(page.Body.Items, &found[i])
@@ -79,7 +86,10 @@ func (a *API) listAudit(ctx context.Context, in *auditQuery) (*Page[v1.AuditReco
 	if !next.IsZero() {
 		page.Body.Next = next.Format(time.RFC3339Nano)
 	}
-	return page, nil
+	if callerOf(ctx).Account == "" {
+		_, page.Body.Elsewhere, err = a.notedHeads(ctx)
+	}
+	return page, err
 }
 
 // aroundRecord is how far the time in a record's UUID may be from when it was
@@ -138,7 +148,10 @@ func (a *API) findAudit(ctx context.Context, q audit.Query) (found []v1.AuditRec
 }
 
 func (a *API) verifyAudit(ctx context.Context, heads []string) (*auditVerification, error) {
-	var expected []audit.Expectation
+	expected, elsewhere, err := a.notedHeads(ctx) // before the chains: they are not behind
+	if err != nil {
+		return nil, err
+	}
 	for _, head := range heads {
 		e, err := audit.ParseExpectation(head)
 		if err != nil {
@@ -155,6 +168,7 @@ func (a *API) verifyAudit(ctx context.Context, heads []string) (*auditVerificati
 	if err != nil {
 		return nil, unreadable(err)
 	}
+	v.Elsewhere = elsewhere
 	return &auditVerification{v}, nil
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"time"
+
+	v1 "github.com/sluice-nfv/sluice/api/v1"
 )
 
 // At makes it another time for what expires.
@@ -25,6 +27,9 @@ func (a *API) ForgetExpired(ctx context.Context) error { return a.forgetExpired(
 func (a *API) Tune(heartbeat, write time.Duration, streams, events int) {
 	a.news = newNewsroom(limits{heartbeat, write, streams, events, 32 << 20})
 }
+
+// NoteHead notes the head of the audit chain in the store.
+func (a *API) NoteHead(ctx context.Context) { a.noteHead(ctx, &v1.AuditElsewhere{}) }
 
 // Streams is how many event streams are open.
 func (a *API) Streams() int {

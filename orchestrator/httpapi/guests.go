@@ -73,11 +73,21 @@ func (a *API) vips() {
 	Delete[v1.VIP](a, model.DeleteVIP)
 }
 
-// createVIP answers with the address that the VIP keeps: one that was chosen
-// becomes another if a stranger on the wire has it.
+// createVIP asks the wire about the address before the VIP is stored, and so
+// stores it once. If another was given the address meanwhile it is asked about
+// afterwards; one that was chosen becomes another if a stranger has it, and the
+// answer has the one that the VIP keeps.
 func (a *API) createVIP(ctx context.Context, dry bool, req v1.CreateVIP) (*One[v1.VIP], error) {
-	made, err := create(ctx, a, dry, func(tx *model.Tx) (*v1.VIP, error) { return model.CreateVIP(tx, req) })
-	if err != nil || req.IP != "" {
+	rule := func(tx *model.Tx) (*v1.VIP, error) { return model.CreateVIP(tx, req) }
+	if !dry {
+		asked, heard, done := a.effects.AskFirst(ctx, a.view(ctx), req)
+		defer done()
+		if asked.IsValid() {
+			rule = func(tx *model.Tx) (*v1.VIP, error) { return model.CreateAskedVIP(tx, req, asked, heard) }
+		}
+	}
+	made, err := create(ctx, a, dry, rule)
+	if err != nil || req.IP != "" || len(made.Body.Conditions) > 0 {
 		return made, err
 	}
 	a.effects.WaitClaim(ctx, made.Body.UUID)

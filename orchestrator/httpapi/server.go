@@ -49,6 +49,7 @@ func (a *API) serveOn(ctx context.Context, listeners []net.Listener) error {
 	a.follow() // so that clients can resume what came before the first of them
 	g, gone := errgroup.WithContext(ctx)
 	g.Go(func() error { a.forgetAnswers(gone); return nil })
+	g.Go(func() error { a.noteHeads(gone); return nil })
 	for _, l := range listeners {
 		g.Go(func() error {
 			if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {

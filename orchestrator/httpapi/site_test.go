@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -38,8 +39,9 @@ type world struct {
 	waits      atomic.Int32
 	settles    atomic.Int32
 	settledFor atomic.Pointer[string]
-	claim      func(vip string) // if not nil, what WaitClaim does
-	hold       chan struct{}    // if not nil, WaitVM lasts until it is closed
+	claim      func(vip string)                                          // if not nil, what WaitClaim does
+	asked      func(*model.View, v1.CreateVIP) (netip.Addr, model.Heard) // if not nil, what AskFirst finds out
+	hold       chan struct{}                                             // if not nil, WaitVM lasts until it is closed
 }
 
 func (w *world) AttachL2(ctx context.Context, l2, cluster string) error {
@@ -119,6 +121,14 @@ func (w *world) WaitRouter(ctx context.Context, uuid string) error {
 		return nil
 	})
 	return err
+}
+
+func (w *world) AskFirst(_ context.Context, v *model.View, req v1.CreateVIP) (netip.Addr, model.Heard, func()) {
+	if w.asked != nil {
+		ip, heard := w.asked(v, req)
+		return ip, heard, func() {}
+	}
+	return netip.Addr{}, nil, func() {}
 }
 
 func (w *world) WaitClaim(_ context.Context, vip string) {

@@ -32,6 +32,28 @@ func CreateVIP(tx *Tx, req v1.CreateVIP) (*v1.VIP, error) {
 	return vip, tx.Create(vip)
 }
 
+// CreateAskedVIP is CreateVIP when the wire was asked before who has an address:
+// unless the request wants another, or somebody was given it meanwhile, that is
+// the VIP's, claimed already. An address that a stranger has is treated as in
+// ClaimVIPs.
+func CreateAskedVIP(tx *Tx, req v1.CreateVIP, asked netip.Addr, heard Heard) (*v1.VIP, error) {
+	wanted := req.IP != ""
+	if l3 := Get[v1.L3Network](tx.View, req.L3NetworkUUID); !wanted && l3 != nil {
+		if _, err := askedIP(tx.View, l3, poolOf(tx.View, l3.UUID), asked.String()); err == nil {
+			req.IP = asked.String()
+		}
+	}
+	vip, err := CreateVIP(tx, req)
+	if err != nil {
+		return nil, err
+	}
+	vip.IPRequested = wanted
+	if err := ClaimVIPs(tx, map[string]netip.Addr{vip.UUID: asked}, heard); err != nil {
+		return nil, err
+	}
+	return Get[v1.VIP](tx.View, vip.UUID), nil
+}
+
 // DeleteVIP deletes the VIP with its EIP and rules. A router's own address is
 // refused (vip-is-system): it goes with the router. A missing VIP is fine.
 func DeleteVIP(tx *Tx, uuid string) error {

@@ -32,10 +32,13 @@ type claims struct {
 	// closed when that is over.
 	pending, asking map[string]chan struct{}
 	kick            chan struct{}
+	// offered are addresses of VIPs that are not stored yet, by what stands for
+	// each meanwhile.
+	offered map[string]model.Place
 }
 
 func newClaims(r *Reconciler) *claims {
-	return &claims{Reconciler: r, pending: map[string]chan struct{}{}, asking: map[string]chan struct{}{}, kick: make(chan struct{}, 1)}
+	return &claims{Reconciler: r, pending: map[string]chan struct{}{}, asking: map[string]chan struct{}{}, kick: make(chan struct{}, 1), offered: map[string]model.Place{}}
 }
 
 // note takes up VIPs that are new, and those that have another address. After a
@@ -144,6 +147,46 @@ func (c *claims) settled(ctx context.Context, used bool) {
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+// AskFirst asks, with patience, who has the address that a new VIP would have.
+// Until done is called others are offered other ones.
+func (r *Reconciler) AskFirst(ctx context.Context, v *model.View, req v1.CreateVIP) (ip netip.Addr, heard model.Heard, done func()) {
+	at, done := r.claims.offer(v, req)
+	if !at.IP.IsValid() {
+		return ip, nil, done
+	}
+	ctx, cancel := context.WithTimeout(ctx, claimPatience)
+	defer cancel()
+	heard, reached := r.askWire(ctx, v, []model.Place{at})
+	if !reached[at.L3] {
+		return ip, nil, done
+	}
+	return at.IP, heard, done
+}
+
+// offer is the address that a VIP would have if those that are being made had
+// theirs; none if it would be refused.
+func (c *claims) offer(v *model.View, req v1.CreateVIP) (at model.Place, withdraw func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	tx := model.NewTx(v, time.Now())
+	for uuid, place := range c.offered {
+		if tx.AddressOwner(place.L3, place.IP) == "" {
+			tx.Save(&v1.VIP{Meta: v1.Meta{UUID: uuid}, L3NetworkUUID: place.L3, IP: place.IP})
+		}
+	}
+	vip, err := model.CreateVIP(tx, req)
+	if err != nil {
+		return at, func() {}
+	}
+	at, uuid := model.Place{L3: vip.L3NetworkUUID, IP: vip.IP}, model.NewUUID()
+	c.offered[uuid] = at
+	return at, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.offered, uuid)
 	}
 }
 

@@ -179,3 +179,35 @@ func TestVIPsOfStrangers(t *testing.T) {
 		return 0, nil
 	})
 }
+
+// Those that ask at the same time about addresses of new VIPs ask about
+// different ones, until they are done.
+func TestAddressesOfNewVIPsAreOfferedOnce(t *testing.T) {
+	s := newSite(t, 1, 1)
+	s.l2s.stranger("203.0.113.3", strangerMAC)
+	req := v1.CreateVIP{CreateMeta: named("vip"), L3NetworkUUID: s.public}
+	first, heard, done := s.r.AskFirst(t.Context(), s.store.View(), req)
+	second, _, doneToo := s.r.AskFirst(t.Context(), s.store.View(), req)
+	if got := fmt.Sprint(first, heard, second); got != "203.0.113.2 map[] 203.0.113.3" {
+		t.Errorf("offered %s", got)
+	}
+	done()
+	third, _, doneAsWell := s.r.AskFirst(t.Context(), s.store.View(), req)
+	if third != first {
+		t.Errorf("%s was withdrawn, offered %s", first, third)
+	}
+	doneToo()
+	doneAsWell()
+	req.IP = "203.0.113.3"
+	asked, heard, done := s.r.AskFirst(t.Context(), s.store.View(), req)
+	if asked.String() != req.IP || heard[model.Place{L3: s.public, IP: asked}] != strangerMAC {
+		t.Errorf("a stranger's: %s %v", asked, heard)
+	}
+	done()
+	for _, ip := range []string{"10.9.9.9", "nonsense"} {
+		req.IP = ip
+		if asked, _, _ := s.r.AskFirst(t.Context(), s.store.View(), req); asked.IsValid() {
+			t.Errorf("%s is asked about, and will be refused", ip)
+		}
+	}
+}

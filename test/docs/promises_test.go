@@ -88,6 +88,9 @@ var promises = []struct {
 	{"bodies have bounds; problems have codes that are listed", []string{"orchestrator/httpapi.TestHostileBodies", "test/docs.TestProblemCodes"}},
 	{"the OpenAPI document is what is served", []string{"orchestrator/httpapi.TestOpenAPI", "orchestrator/httpapi.TestOpenAPIHoldsTogether"}},
 	{"who may call what", []string{"orchestrator/httpapi.TestEveryRouteKeepsThePromiseOfTheTable", "orchestrator/httpapi.TestWhoMayCall", "orchestrator/httpapi.TestUnixSocket"}},
+	{"each change is on record before it is made; the chain shows what was edited, moved, taken out or cut off, also after old files went", []string{"orchestrator/httpapi.TestEveryChangeIsRecorded", "orchestrator/httpapi.TestNothingIsDoneUnrecorded", "orchestrator/audit.TestCutEnd", "orchestrator/audit.TestRetentionChanges", "orchestrator/httpapi.TestCutEndIsFoundByTheStore"}},
+	{"records of several servers on one store can all be seen", []string{"orchestrator/httpapi.TestServersTellOfEachOther", "orchestrator/audit.TestSeveralDirectories", "orchestrator/cli.TestScripts"}},
+	{"a VIP is stored once, after its wire was asked", []string{"orchestrator/httpapi.TestVIPIsStoredOnce", "orchestrator/reconcile.TestAddressesOfNewVIPsAreOfferedOnce"}},
 	{"every verb of the command line, apply, export, exit codes, completion", []string{"orchestrator/cli.TestScripts", "orchestrator/cli.TestEveryKindIsANoun", "orchestrator/cli.TestListWatch", "orchestrator/cli.TestGuide"}},
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluice-nfv/sluice/orchestrator/app"
+	"github.com/sluice-nfv/sluice/orchestrator/audit"
 	"github.com/sluice-nfv/sluice/orchestrator/cli"
 	"github.com/sluice-nfv/sluice/orchestrator/httpapi"
 	"github.com/sluice-nfv/sluice/orchestrator/store"
@@ -17,10 +18,14 @@ import (
 // maxRate is more requests a second than any server answers.
 const maxRate = 1e6
 
+// maxAuditMiB is more than any disk has.
+const maxAuditMiB = 1 << 30
+
 // serverCommand reads the configuration for run.
 func serverCommand(run func(context.Context, app.Config) error) *cobra.Command {
 	var c app.Config
 	var level string
+	var auditMiB int64
 	cmd := &cobra.Command{
 		Use: "server", Short: "run the orchestrator", Args: cobra.NoArgs,
 		Long: `server runs the orchestrator until SIGTERM or Ctrl-C. Routers go on without it;
@@ -45,6 +50,10 @@ before the file; ` + "`sluice config show`" + ` tells which it was.`,
 			if !(c.RequestsPerSecond >= 0 && c.RequestsPerSecond <= maxRate) { // NaN is neither
 				return cli.Usagef("--requests-per-second %g: want 0, for any number, to %g", c.RequestsPerSecond, maxRate)
 			}
+			if auditMiB < audit.MinSize>>20 || auditMiB > maxAuditMiB {
+				return cli.Usagef("--audit-size %d: want %d to %d MiB", auditMiB, audit.MinSize>>20, maxAuditMiB)
+			}
+			c.AuditSize = auditMiB << 20
 			c.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: l}))
 			c.Version = version
 			return run(cmd.Context(), c)
@@ -57,6 +66,8 @@ before the file; ` + "`sluice config show`" + ` tells which it was.`,
 	f.StringVar(&c.EtcdTLS.Cert, "etcd-cert", "", "PEM file with the certificate that the etcd cluster is shown")
 	f.StringVar(&c.EtcdTLS.Key, "etcd-key", "", "PEM file with its key")
 	f.Int64Var(&c.EtcdQuota, "etcd-quota", store.DefaultQuota, "size of the embedded etcd's database beyond which it takes no writes, in bytes")
+	f.StringVar(&c.AuditDir, "audit-dir", "", "where the audit records are written; servers on one store may share it, and then each shows all (default: audit in the data directory)")
+	f.Int64Var(&auditMiB, "audit-size", audit.DefaultSize>>20, "how much of this server's audit records is kept, in MiB; older ones are removed")
 	f.StringVar(&c.Socket, "socket", "/run/sluice/sluice.sock", "unix socket for root on this machine")
 	f.StringVar(&c.Listen, "listen", ":8743", "HTTPS address; empty: none")
 	f.StringVar(&c.Instance, "instance", "sluice", "keeps several servers on one libvirt apart")

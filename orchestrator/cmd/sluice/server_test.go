@@ -30,7 +30,7 @@ func configured(t *testing.T, args ...string) (c *app.Config, code int, words st
 
 func TestServerIsConfiguredByFlagsThenEnvironmentThenFileThenDefaults(t *testing.T) {
 	c, code, words := configured(t)
-	if code != 0 || c.DataDir != "/var/lib/sluice" || c.Socket != "/run/sluice/sluice.sock" || c.Listen != ":8743" || len(c.Etcd) != 0 || c.BootTimeout != 90*time.Second || c.RequestsPerSecond != 1000 {
+	if code != 0 || c.DataDir != "/var/lib/sluice" || c.Socket != "/run/sluice/sluice.sock" || c.Listen != ":8743" || len(c.Etcd) != 0 || c.BootTimeout != 90*time.Second || c.RequestsPerSecond != 1000 || c.AuditSize != 1<<30 || c.AuditDir != "" {
 		t.Fatalf("defaults: %d %+v %s", code, c, words)
 	}
 	t.Setenv("SLUICE_DATA_DIR", "/env")
@@ -77,6 +77,16 @@ func TestServerRefusesWhatItCannotRead(t *testing.T) {
 		}
 		if c, code, words := configured(t, "--requests-per-second", "0"); code != 0 || c.RequestsPerSecond != 0 {
 			t.Error("without limit:", code, words)
+		}
+	})
+	t.Run("a size", func(t *testing.T) {
+		for _, size := range []string{"-1", "0", "15", "9223372036854775807", "1GiB"} {
+			if c, code, words := configured(t, "--audit-size="+size); c != nil || code != 2 || !strings.Contains(words, "audit-size") {
+				t.Error(c, code, words)
+			}
+		}
+		if c, code, words := configured(t, "--audit-size", "16"); code != 0 || c.AuditSize != 16<<20 {
+			t.Error("the least:", code, words)
 		}
 	})
 	t.Run("a level", func(t *testing.T) {
