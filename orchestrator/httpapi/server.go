@@ -34,6 +34,19 @@ const (
 	maxHeader       = 64 << 10 // bytes
 )
 
+// Limits of an HTTP/2 connection. Those above hold for each of its streams, and
+// a caller's rate for all of his together.
+const (
+	// maxStreams are open at once. Streams that are reset count until their calls
+	// have ended; who opens many beyond is cut off (CVE-2023-44487).
+	maxStreams = 100
+	// pingAfter is when a silent connection is asked whether anybody is there,
+	// and pingTimeout how long the answer may take.
+	pingAfter, pingTimeout = 30 * time.Second, 15 * time.Second
+	// stuckTimeout is how long the other end may take nothing of what is sent.
+	stuckTimeout = 30 * time.Second
+)
+
 // Serve serves until the context ends, then lets running calls end. Calls that
 // wait for something end at once, with 503.
 func (a *API) Serve(ctx context.Context, where Listen) error {
@@ -75,6 +88,7 @@ func (a *API) server(ctx context.Context) *http.Server {
 		Handler:           a.Handler(),
 		ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout,
 		WriteTimeout: maxWait + readTimeout, MaxHeaderBytes: maxHeader,
+		HTTP2:       &http.HTTP2Config{MaxConcurrentStreams: maxStreams, SendPingTimeout: pingAfter, PingTimeout: pingTimeout, WriteByteTimeout: stuckTimeout},
 		ErrorLog:    slog.NewLogLogger(a.log.Handler(), slog.LevelDebug), // clients that break off
 		BaseContext: func(net.Listener) context.Context { return ctx },
 		ConnContext: withPeer,
@@ -100,7 +114,9 @@ func listen(where Listen) (listeners []net.Listener, err error) {
 		if where.TLS == nil {
 			return listeners, fmt.Errorf("listen on %s: no TLS configuration", where.Addr)
 		}
-		l, err := tls.Listen("tcp", where.Addr, where.TLS)
+		c := where.TLS.Clone()
+		c.NextProtos = []string{"h2", "http/1.1"}
+		l, err := tls.Listen("tcp", where.Addr, c)
 		if err != nil {
 			return listeners, fmt.Errorf("listen on %s: %w", where.Addr, err)
 		}

@@ -138,7 +138,7 @@ func TestStaleSocket(t *testing.T) {
 	}
 }
 
-func selfSigned(t *testing.T) (*tls.Config, *x509.CertPool) {
+func selfSigned(t testing.TB) (*tls.Config, *x509.CertPool) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -158,14 +158,15 @@ func selfSigned(t *testing.T) (*tls.Config, *x509.CertPool) {
 	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}, pool
 }
 
-func TestHTTPS(t *testing.T) {
-	s := newSite(t)
-	server, pool := selfSigned(t)
+// serveTLS serves HTTPS on an address, with a certificate that the pool knows.
+func (s *site) serveTLS() (addr string, pool *x509.CertPool) {
+	s.t.Helper()
+	server, pool := selfSigned(s.t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
-	addr := l.Addr().String()
+	addr = l.Addr().String()
 	l.Close()
 	s.serve(httpapi.Listen{Addr: addr, TLS: server})
 	for range 200 {
@@ -175,6 +176,12 @@ func TestHTTPS(t *testing.T) {
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
+	return addr, pool
+}
+
+func TestHTTPS(t *testing.T) {
+	s := newSite(t)
+	addr, pool := s.serveTLS()
 	c := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
 	if status, body := get(t, c, "https://"+addr+"/v1/zones", ""); status != http.StatusUnauthorized {
 		t.Errorf("without a token: %d %s", status, body)

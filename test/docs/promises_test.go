@@ -86,6 +86,7 @@ var promises = []struct {
 	{"the same Idempotency-Key has the same answer", []string{"orchestrator/httpapi.TestSameKeySameAnswer", "orchestrator/httpapi.TestCrashBeforeTheAnswerIsNoted"}},
 	{"events can be resumed", []string{"orchestrator/httpapi.TestEventsInOrder", "orchestrator/httpapi.TestEventsReset"}},
 	{"bodies have bounds; problems have codes that are listed", []string{"orchestrator/httpapi.TestHostileBodies", "test/docs.TestProblemCodes"}},
+	{"HTTPS speaks HTTP/2 too, within the same limits", []string{"orchestrator/httpapi.TestHTTP2", "orchestrator/httpapi.TestRapidReset", "orchestrator/httpapi.TestStreamsAreBounded", "orchestrator/httpapi.TestSlowBodyOverHTTP2", "orchestrator/httpapi.TestEndlessHeaders", "orchestrator/httpapi.TestSlowReaderOverHTTP2"}},
 	{"the OpenAPI document is what is served", []string{"orchestrator/httpapi.TestOpenAPI", "orchestrator/httpapi.TestOpenAPIHoldsTogether"}},
 	{"who may call what", []string{"orchestrator/httpapi.TestEveryRouteKeepsThePromiseOfTheTable", "orchestrator/httpapi.TestWhoMayCall", "orchestrator/httpapi.TestUnixSocket"}},
 	{"each change is on record before it is made; the chain shows what was edited, moved, taken out or cut off, also after old files went", []string{"orchestrator/httpapi.TestEveryChangeIsRecorded", "orchestrator/httpapi.TestNothingIsDoneUnrecorded", "orchestrator/audit.TestCutEnd", "orchestrator/audit.TestRetentionChanges", "orchestrator/httpapi.TestCutEndIsFoundByTheStore"}},
