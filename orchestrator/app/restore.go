@@ -15,17 +15,11 @@ import (
 	"github.com/sluice-nfv/sluice/orchestrator/store"
 )
 
-// Restore makes the data directory of a server from a backup. The directory is
-// empty or does not exist; what an attempt that was killed left is cleared away.
-// The new audit chain says where the store comes from.
+// Restore makes the store of a server from a backup: in a data directory that is
+// empty or does not exist, or in an etcd that has none. What an attempt that was
+// killed left is cleared away. The audit chain says where the store comes from.
 func Restore(ctx context.Context, c Config, from io.ReadSeeker) (backup.Info, error) {
-	if err := checkEmpty(c.DataDir); err != nil {
-		return backup.Info{}, err
-	}
-	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
-		return backup.Info{}, fmt.Errorf("make data directory: %w", err)
-	}
-	info, err := store.Restore(ctx, storeDir(c), from, c.Log)
+	info, err := restoreStore(ctx, c, from)
 	if err != nil {
 		return info, err
 	}
@@ -35,6 +29,19 @@ func Restore(ctx context.Context, c Config, from io.ReadSeeker) (backup.Info, er
 	}
 	note := fmt.Sprintf("the store was restored from a backup of %s at revision %d (SHA-256 %s)", info.Created.Format(time.RFC3339), info.Revision, info.SHA256)
 	return info, errors.Join(log.Note(note), log.Close())
+}
+
+func restoreStore(ctx context.Context, c Config, from io.ReadSeeker) (backup.Info, error) {
+	if len(c.Etcd) > 0 {
+		return store.RestoreInto(ctx, c.Etcd, from, c.Log)
+	}
+	if err := checkEmpty(c.DataDir); err != nil {
+		return backup.Info{}, err
+	}
+	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
+		return backup.Info{}, fmt.Errorf("make data directory: %w", err)
+	}
+	return store.Restore(ctx, storeDir(c), from, c.Log)
 }
 
 func storeDir(c Config) string { return filepath.Join(c.DataDir, "etcd") }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -61,14 +62,22 @@ func (s *session) backup(ctx context.Context, path string) (info backup.Info, er
 	return backup.Read(f, func(string, []byte) error { return nil })
 }
 
-// RestoreCommand makes a data directory of a backup, with what main gives it.
-func RestoreCommand(restore func(ctx context.Context, dataDir string, from io.ReadSeeker) (backup.Info, error)) *cobra.Command {
-	var dir string
+// RestoreTarget is where a store is restored: in Etcd if that is given, else in
+// DataDir. They are as those of the server.
+type RestoreTarget struct {
+	DataDir, AuditDir string
+	Etcd              []string
+}
+
+// RestoreCommand makes a store of a backup, with what main gives it.
+func RestoreCommand(restore func(ctx context.Context, to RestoreTarget, from io.ReadSeeker) (backup.Info, error)) *cobra.Command {
+	var to RestoreTarget
 	cmd := &cobra.Command{
-		Use: "restore FILE", Short: "make the data directory of a server from a backup, without a server", Args: cobra.ExactArgs(1),
-		Long: `restore checks a backup and makes a store of it in an empty data directory. Then
-start the server there. A damaged file, one of a newer version, and a directory
-that is not empty are refused.
+		Use: "restore FILE", Short: "make the store of a server from a backup, without a server", Args: cobra.ExactArgs(1),
+		Long: `restore checks a backup and makes a store of it in an empty data directory, or
+with --etcd in an etcd that has none. Then start the server there. A damaged file,
+one of a newer version, and a place that is not empty are refused; an attempt that
+was cut short is begun anew by the next.
 
 Routers that run are adopted, not rebuilt: they know the certificate authorities
 of the backup. Fences, generations and ETags go on above all that was seen before,
@@ -89,17 +98,23 @@ were made since then run on as domains that the server does not know
 				return fmt.Errorf("open backup: %w", err)
 			}
 			defer f.Close()
-			info, err := restore(cmd.Context(), dir, f)
+			info, err := restore(cmd.Context(), to, f)
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: restored %d entries of %s, made by sluice %s; start it with `sluice server --data-dir %[1]s`\n",
-				clean(filepath.Clean(dir)), info.Entries, info.Created.Format(time.RFC3339), clean(info.Server))
+			place, flag := filepath.Clean(to.DataDir), "--data-dir"
+			if len(to.Etcd) > 0 {
+				place, flag = strings.Join(to.Etcd, ","), "--etcd"
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: restored %d entries of %s, made by sluice %s; start it with `sluice server %s %[1]s`\n",
+				clean(place), info.Entries, info.Created.Format(time.RFC3339), clean(info.Server), flag)
 			return err
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&dir, "data-dir", "/var/lib/sluice", "empty or new directory of the server")
+	f.StringVar(&to.DataDir, "data-dir", "/var/lib/sluice", "empty or new directory of the server")
+	f.StringSliceVar(&to.Etcd, "etcd", nil, "endpoints of an etcd cluster without a store (default: embedded, in the data directory)")
+	f.StringVar(&to.AuditDir, "audit-dir", "", "where it is noted that the store was restored (default: audit in the data directory)")
 	Configurable(f)
 	return cmd
 }

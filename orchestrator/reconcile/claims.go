@@ -42,13 +42,13 @@ func newClaims(r *Reconciler) *claims {
 }
 
 // note takes up VIPs that are new, and those that have another address. After a
-// gap these are the ones that nothing uses: others have appeared on routers.
+// gap these are all that were never asked about.
 func (c *claims) note(step store.Step) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if step.Gap {
 		for vip := range model.List[v1.VIP](step.View) {
-			if !vip.System && len(vip.Conditions)+len(vip.UseFor) == 0 {
+			if !vip.System && len(vip.Conditions) == 0 {
 				c.add(vip.UUID)
 			}
 		}

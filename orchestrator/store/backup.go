@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -52,12 +53,9 @@ const (
 // Restore makes a store in a directory that does not exist yet, from a backup
 // that is checked first. The directory appears when it is whole.
 func Restore(ctx context.Context, dir string, from io.ReadSeeker, log *slog.Logger) (backup.Info, error) {
-	info, err := backup.Read(from, func(string, []byte) error { return nil })
+	info, err := checked(from)
 	if err != nil {
 		return info, err
-	}
-	if _, err := from.Seek(0, io.SeekStart); err != nil {
-		return info, fmt.Errorf("read backup again: %w", err)
 	}
 	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
 		return info, errors.Join(fmt.Errorf("restore store: there is one in %s; give an empty data directory", dir), err)
@@ -66,7 +64,7 @@ func Restore(ctx context.Context, dir string, from io.ReadSeeker, log *slog.Logg
 	if err := os.RemoveAll(unfinished); err != nil {
 		return info, fmt.Errorf("remove unfinished restore: %w", err)
 	}
-	if err := fill(ctx, unfinished, from, info, log); err != nil {
+	if err := fillDir(ctx, unfinished, from, info, log); err != nil {
 		return info, errors.Join(fmt.Errorf("restore store: %w", err), os.RemoveAll(unfinished))
 	}
 	if err := os.Rename(unfinished, dir); err != nil {
@@ -78,12 +76,28 @@ func Restore(ctx context.Context, dir string, from io.ReadSeeker, log *slog.Logg
 // Unfinished ends the name of a directory that is being restored.
 const Unfinished = ".restoring"
 
-func fill(ctx context.Context, dir string, from io.Reader, info backup.Info, log *slog.Logger) (err error) {
+// checked is a backup that is whole, to be read again.
+func checked(from io.ReadSeeker) (backup.Info, error) {
+	info, err := backup.Read(from, func(string, []byte) error { return nil })
+	if err != nil {
+		return info, err
+	}
+	if _, err := from.Seek(0, io.SeekStart); err != nil {
+		return info, fmt.Errorf("read backup again: %w", err)
+	}
+	return info, nil
+}
+
+func fillDir(ctx context.Context, dir string, from io.Reader, info backup.Info, log *slog.Logger) (err error) {
 	b, err := startEmbedded(ctx, dir, DefaultQuota, log)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, b.close()) }()
+	return errors.Join(fill(ctx, b, from, info), b.close())
+}
+
+// fill writes all entries, and with the last of them that it is a whole store.
+func fill(ctx context.Context, b backend, from io.Reader, info backup.Info) error {
 	var some []entry
 	size := 0
 	put := func() error {
@@ -91,13 +105,13 @@ func fill(ctx context.Context, dir string, from io.Reader, info backup.Info, log
 		some, size = some[:0], 0
 		return err
 	}
-	_, err = backup.Read(from, func(key string, value []byte) error {
+	_, err := backup.Read(from, func(key string, value []byte) error {
 		e, err := restored(key, value)
 		if err != nil {
 			return err
 		}
 		some, size = append(some, e), size+len(value)
-		if size > 1<<20 || len(some) == 1000 {
+		if size > 1<<20 || len(some) == batchKeys {
 			return put()
 		}
 		return nil
@@ -105,12 +119,17 @@ func fill(ctx context.Context, dir string, from io.Reader, info backup.Info, log
 	if err != nil {
 		return err
 	}
-	some = append(some, entry{key: baseKey, value: []byte(strconv.FormatInt(info.Revision+revisionJump, 10))})
+	some = append(some, entry{key: baseKey, value: []byte(strconv.FormatInt(info.Revision+revisionJump, 10))}, entry{key: restoringKey})
 	return put()
 }
 
+// batchKeys are written in one transaction.
+const batchKeys = 1000
+
 // restored is an entry as it goes into the new store. A router is told all
 // again, under a generation above those that it has accepted since the backup.
+// Of addresses it is not known who was given them since: the wire is asked again
+// before one is taken, as by a router that is built.
 func restored(key string, value []byte) (entry, error) {
 	if !strings.HasPrefix(key, privatePrefix) && !strings.HasPrefix(key, resourcePrefix) {
 		return entry{}, fmt.Errorf("key %q of the backup is none of a store", key)
@@ -127,11 +146,20 @@ func restored(key string, value []byte) (entry, error) {
 	if err != nil {
 		return e, err
 	}
-	if router, ok := r.(*v1.VirtualRouter); ok {
-		router = model.Copy(router)
-		router.DesiredGeneration += generationJump
-		router.AppliedGeneration, router.AppliedHash = 0, ""
-		e.value, err = encode(router)
+	switch r := r.(type) {
+	case *v1.VirtualRouter:
+		r = model.Copy(r)
+		r.DesiredGeneration += generationJump
+		r.AppliedGeneration, r.AppliedHash = 0, ""
+		r.Nics = slices.Clone(r.Nics)
+		for i := range r.Nics {
+			r.Nics[i].Claimed = false
+		}
+		e.value, err = encode(r)
+	case *v1.VIP:
+		r = model.Copy(r)
+		r.Conditions = nil
+		e.value, err = encode(r)
 	}
 	return e, err
 }

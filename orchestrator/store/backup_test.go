@@ -49,7 +49,7 @@ func shownWithout(t *testing.T, v *model.View) (all []string) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, changed := range []string{"revision", "desiredGeneration", "appliedGeneration", "appliedHash"} {
+			for _, changed := range []string{"revision", "desiredGeneration", "appliedGeneration", "appliedHash", "nics", "conditions"} {
 				delete(fields, changed)
 			}
 			b, _ = json.Marshal(fields)
@@ -84,7 +84,10 @@ func TestBackupAndRestore(t *testing.T) {
 				return err
 			}
 		}
-		return tx.Create(&v1.VirtualRouter{Meta: v1.Meta{UUID: router, Name: "r"}, DesiredGeneration: 5, DesiredHash: "wanted", AppliedGeneration: 5, AppliedHash: "wanted"})
+		if err := tx.Create(&v1.VIP{Meta: v1.Meta{UUID: router, Name: "v"}, UseFor: []string{}, Conditions: []v1.Condition{{Type: "Address", Status: v1.True}}}); err != nil {
+			return err
+		}
+		return tx.Create(&v1.VirtualRouter{Meta: v1.Meta{UUID: router, Name: "r"}, Nics: []v1.RouterNic{{Name: "eth0", Claimed: true}}, DesiredGeneration: 5, DesiredHash: "wanted", AppliedGeneration: 5, AppliedHash: "wanted"})
 	})
 	content, before := backedUp(t, old), shownWithout(t, old.View())
 	for range 50 { // what happens after the backup is lost, but was seen
@@ -101,7 +104,7 @@ func TestBackupAndRestore(t *testing.T) {
 	}
 	dir := filepath.Join(t.TempDir(), "etcd")
 	info, err := store.Restore(t.Context(), dir, bytes.NewReader(content), discard)
-	if err != nil || info.Entries != 2500+101 {
+	if err != nil || info.Entries != 2500+102 {
 		t.Fatalf("restore: %+v %v", info, err)
 	}
 	s := openStore(t, store.Config{Dir: dir, Log: discard})
@@ -116,6 +119,9 @@ func TestBackupAndRestore(t *testing.T) {
 	r, was := model.Get[v1.VirtualRouter](s.View(), router), model.Get[v1.VirtualRouter](old.View(), router)
 	if r.DesiredGeneration <= was.DesiredGeneration || r.DesiredGeneration != 5+store.GenerationJump || r.AppliedHash != "" || r.Revision <= was.Revision || s.View().Revision <= old.View().Revision {
 		t.Errorf("restored %+v; before %+v, revisions %d and %d", r, was, s.View().Revision, old.View().Revision)
+	}
+	if vip := model.Get[v1.VIP](s.View(), router); r.Nics[0].Claimed || len(vip.Conditions) > 0 {
+		t.Errorf("addresses count as asked about, and who was given them since is not known: %+v %+v", r.Nics, vip)
 	}
 	lock, err := s.Lock(t.Context(), "router/x")
 	if err != nil || lock.Fence <= late.Fence {

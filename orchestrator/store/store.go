@@ -105,6 +105,9 @@ func open(ctx context.Context, b backend, c model.Catalog, log *slog.Logger) (*S
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	base, err := baseOf(ctx, b)
+	if err == nil {
+		err = checkWhole(ctx, b)
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open store: %w", err), b.close())
 	}

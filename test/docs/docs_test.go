@@ -79,7 +79,9 @@ func TestCommandsAreUnderstood(t *testing.T) {
 }
 
 // nowhere is where nothing is restored.
-func nowhere(context.Context, string, io.ReadSeeker) (backup.Info, error) { return backup.Info{}, nil }
+func nowhere(context.Context, cli.RestoreTarget, io.ReadSeeker) (backup.Info, error) {
+	return backup.Info{}, nil
+}
 
 // nothing is what a doctor finds on no machine.
 func nothing(context.Context, *doctor.Facts) {}

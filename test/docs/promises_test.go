@@ -91,6 +91,7 @@ var promises = []struct {
 	{"who may call what", []string{"orchestrator/httpapi.TestEveryRouteKeepsThePromiseOfTheTable", "orchestrator/httpapi.TestWhoMayCall", "orchestrator/httpapi.TestUnixSocket"}},
 	{"each change is on record before it is made; the chain shows what was edited, moved, taken out or cut off, also after old files went", []string{"orchestrator/httpapi.TestEveryChangeIsRecorded", "orchestrator/httpapi.TestNothingIsDoneUnrecorded", "orchestrator/audit.TestCutEnd", "orchestrator/audit.TestRetentionChanges", "orchestrator/httpapi.TestCutEndIsFoundByTheStore"}},
 	{"records of several servers on one store can all be seen", []string{"orchestrator/httpapi.TestServersTellOfEachOther", "orchestrator/audit.TestSeveralDirectories", "orchestrator/cli.TestScripts"}},
+	{"a backup restores all at one moment, in a directory or an etcd; routers that run are adopted", []string{"orchestrator/store.TestBackupAndRestore", "orchestrator/store.TestRestoreIntoEtcd", "test/fault.TestRestoreElsewhere", "test/vm.TestRestoreAdoptsRunningRouters"}},
 	{"a VIP is stored once, after its wire was asked", []string{"orchestrator/httpapi.TestVIPIsStoredOnce", "orchestrator/reconcile.TestAddressesOfNewVIPsAreOfferedOnce"}},
 	{"every verb of the command line, apply, export, exit codes, completion", []string{"orchestrator/cli.TestScripts", "orchestrator/cli.TestEveryKindIsANoun", "orchestrator/cli.TestListWatch", "orchestrator/cli.TestGuide"}},
 }
