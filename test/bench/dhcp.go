@@ -25,30 +25,17 @@ func dhcpCPU(ctx context.Context, b *bench) ([]result, error) {
 	if err != nil {
 		return nil, err
 	}
-	var waits []float64 // p99 of each run
-	at := func(rate int, servers ...server) ([]float64, error) {
-		waits = nil
-		return b.turns(ctx, l, servers, func(ctx context.Context) (int, error) {
-			t, err := b.loadDHCP(ctx, l, rate, dhcpSeconds)
-			waits = append(waits, t.P99)
-			return t.Done, err
-		})
-	}
-	slow, err := at(dhcpSlowRate, ours, keaServer, dnsmasqServer)
+	slow, _, err := b.atRate(ctx, l, dhcpSlowRate, ours, keaServer, dnsmasqServer)
 	if err != nil {
 		return nil, err
 	}
-	fast, err := at(dhcpFastRate, ours, keaServer)
+	usual, wait, err := b.atRate(ctx, l, dhcpRate, ours, keaServer)
 	if err != nil {
 		return nil, err
 	}
-	usual, err := at(dhcpRate, ours, keaServer)
+	fast, _, err := b.atRate(ctx, l, dhcpFastRate, ours, keaServer)
 	if err != nil {
 		return nil, err
-	}
-	var p99 [2][]float64
-	for i, w := range waits {
-		p99[i%2] = append(p99[i%2], w)
 	}
 	remark("dhcp-cpu: %d exchanges/s, dhcp-cpu-%d, dhcp-cpu-%d: as many; for %d s, %d bindings, load=%s", dhcpFastRate, dhcpRate, dhcpSlowRate, dhcpSeconds, dhcpBindings, load())
 	return []result{
@@ -56,8 +43,35 @@ func dhcpCPU(ctx context.Context, b *bench) ([]result, error) {
 		against("dhcp-cpu-2000", "us", usual[0], "kea", usual[1], goalDHCP),
 		against("dhcp-cpu-500", "us", slow[0], "kea", slow[1], goalDHCP),
 		against("dhcp-cpu-dnsmasq", "us", slow[0], "dnsmasq", slow[2], 1),
-		against("dhcp-p99", "ms", median(p99[0]), "kea", median(p99[1]), 1),
+		against("dhcp-p99", "ms", wait[0].P99, "kea", wait[1].P99, 1),
 	}, nil
+}
+
+// atRate loads servers in turns, and gives the medians of their CPU time an
+// exchange, microseconds, and of the times that guests waited.
+func (b *bench) atRate(ctx context.Context, l *lab.Lab, rate int, servers ...server) (cpu []float64, wait []tally, err error) {
+	var p50, p99 []float64
+	cpu, err = b.turns(ctx, l, servers, func(ctx context.Context) (int, error) {
+		t, err := b.loadDHCP(ctx, l, rate, dhcpSeconds)
+		p50, p99 = append(p50, t.P50), append(p99, t.P99)
+		return t.Done, err
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	for i, s := range servers {
+		wait = append(wait, tally{P50: median(everyNth(p50, i, len(servers))), P99: median(everyNth(p99, i, len(servers)))})
+		remark("dhcp-cpu: %s at %d exchanges/s: p50 %.2f ms, p99 %.2f ms", s.name, rate, wait[i].P50, wait[i].P99)
+	}
+	return cpu, wait, nil
+}
+
+// everyNth are the values of one server where some took turns.
+func everyNth(all []float64, first, n int) (out []float64) {
+	for i := first; i < len(all); i += n {
+		out = append(out, all[i])
+	}
+	return out
 }
 
 // dhcpServers makes the wire, and the three servers of the first n guests.

@@ -5,13 +5,14 @@ import "time"
 const (
 	// gather is how long requests are left to gather where very many come: one
 	// wake-up answers them all, and waking up is most of what an answer costs.
-	gather = 2 * time.Millisecond
+	// A guest waits for it one and a half times (README, "Waking up").
+	gather = time.Millisecond
 	// gatherFrom is how many have to come in that time; some 2,500 exchanges a
 	// second. Below that each is answered at once.
-	gatherFrom = 10
+	gatherFrom = 5
 	// paceWindow is what the rate is taken over: long enough that the bursts of
 	// a lower rate are not taken for very many.
-	paceWindow = 25 * gather
+	paceWindow = 50 * gather
 	// restlessAfter is how many batches in a row, none of them waited for, make
 	// a receiver that keeps others from running.
 	restlessAfter = 16
@@ -39,7 +40,8 @@ func (p *pace) saw(n int) {
 // rest is for how long to sleep; 0 is to wait.
 func (p *pace) rest(now time.Time) time.Duration {
 	if took := now.Sub(p.since); took >= paceWindow {
-		p.many = time.Duration(p.n)*gather >= gatherFrom*took
+		silence := took >= 2*paceWindow
+		p.many = !silence && time.Duration(p.n)*gather >= gatherFrom*took
 		p.n, p.since = 0, now
 	}
 	gathers := p.many && p.news

@@ -18,7 +18,7 @@ func TestPace(t *testing.T) {
 	} {
 		var p pace
 		now, rested := testTime, time.Duration(0)
-		for i := time.Duration(1); i <= 2000; i++ {
+		for i := time.Duration(1); i*c.every <= 3*paceWindow || i <= 100; i++ {
 			if now = testTime.Add(i * c.every); now.Sub(testTime) < rested {
 				p.saw(1) // came meanwhile
 				continue
@@ -35,6 +35,18 @@ func TestPace(t *testing.T) {
 		p.saw(1)
 		if p.rest(now.Add(time.Second)) != 0 {
 			t.Errorf("%s: the first request after a silence is not answered at once", name)
+		}
+	}
+}
+
+// TestPaceFirst: a receiver that was just made knows of no rate, and answers at
+// once.
+func TestPaceFirst(t *testing.T) {
+	var p pace
+	for range 5 {
+		p.saw(1)
+		if d := p.rest(testTime); d != 0 {
+			t.Fatalf("rests for %v", d)
 		}
 	}
 }
