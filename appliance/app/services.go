@@ -50,7 +50,10 @@ type Changer interface {
 	Change(ctx context.Context, next agentv1.Content, ch agentv1.Change, links dataplane.Links) error
 }
 
-var _ Changer = (*dhcp.Server)(nil)
+var (
+	_ Changer = (*dhcp.Server)(nil)
+	_ Changer = (*dns.Server)(nil)
+)
 
 // Editor is a Planner whose Want has more with each entry of a content's long
 // lists, and which knows what of it a change removes and adds. What others want
@@ -101,6 +104,7 @@ func NewServices(log *slog.Logger) Services {
 		Servers: []Server{leases, names},
 		Claims: []func(agentv1.Content) Claims{
 			func(c agentv1.Content) Claims { return dhcp.NewClaims(c) },
+			func(c agentv1.Content) Claims { return dns.NewClaims(c) },
 			func(c agentv1.Content) Claims { return eip.NewClaims(c) },
 			func(c agentv1.Content) Claims { return portforwarding.NewClaims(c) },
 		},

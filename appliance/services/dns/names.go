@@ -8,194 +8,136 @@ import (
 )
 
 // names are the names that exist, with their records ready to be put behind a
-// question. They are two pieces of memory without pointers: a lookup touches a
-// line of each, and the collector has nothing to look at, however many names
-// there are.
+// question. They never change: an edit makes others, which share with them all
+// pages that it has nothing to do with.
 type names struct {
-	seed maphash.Seed
-	// slots are a table with open addressing, a power of two long and at most
-	// half full: the upper half of the name's hash above its place in nodes; 0
-	// is free.
+	seed  maphash.Seed
+	pages []page // a power of two of them
+	len   int
+}
+
+// page has the names of some hashes, in two pieces of memory without pointers:
+// a lookup touches a line of each, and the collector has nothing to look at.
+type page struct {
+	// slots are a table with open addressing, half full: the upper half of the
+	// name's hash above its place in nodes; 0 is free.
 	slots []uint64
-	// nodes begin with a byte that is not used, so that no place is 0. A node is
-	// the name's length (1), the name, the length of its sets (4), the sets. A
-	// set is type (2), number of records (2), length (4), records.
+	// nodes begin with a byte that is not used, so that no place is 0. They are
+	// in the order of hash and name.
 	nodes []byte
 }
 
-// rrsets are the sets of one name. A name without any is an empty
-// non-terminal: other types get NODATA, not NXDOMAIN (RFC 8020).
+// perPage is how many names are in a page when it is made: a change copies
+// those of a few pages, and the list of all pages.
+const perPage = 128
+
+// newNames has none, and pages for so many.
+func newNames(expected int) names {
+	n := names{seed: maphash.MakeSeed(), pages: make([]page, 1<<bits.Len(uint(expected/perPage)))}
+	for i := range n.pages {
+		n.pages[i] = indexed([]byte{0}, nil)
+	}
+	return n
+}
+
+// crowded: so many names have come since the pages were made that changes
+// cost several times what they could.
+func (n *names) crowded() bool { return n.len > 4*perPage*len(n.pages) }
+
+// split has four pages for each.
+func (n *names) split() names {
+	next := names{seed: n.seed, pages: make([]page, 4*len(n.pages)), len: n.len}
+	nodes, spots := make([][]byte, len(next.pages)), make([][]spot, len(next.pages))
+	for i := range nodes {
+		nodes[i] = []byte{0}
+	}
+	for _, b := range n.pages {
+		for rest := b.nodes[1:]; len(rest) > 0; {
+			node, end := nextNode(rest)
+			hash := maphash.Bytes(n.seed, node.name)
+			i := next.of(hash)
+			spots[i] = append(spots[i], spot{hash, len(nodes[i])})
+			nodes[i], rest = append(nodes[i], rest[:end]...), rest[end:]
+		}
+	}
+	for i := range next.pages {
+		next.pages[i] = indexed(nodes[i], spots[i])
+	}
+	return next
+}
+
+// of is the page of a hash.
+func (n *names) of(hash uint64) int { return int(hash) & (len(n.pages) - 1) }
+
+// find finds a name in wire format, lower case.
+func (n *names) find(name []byte) (rrsets, bool) {
+	hash := maphash.Bytes(n.seed, name)
+	s := &n.pages[n.of(hash)]
+	for i := s.first(hash); ; {
+		slot := s.slots[i]
+		if slot == 0 {
+			return nil, false
+		}
+		if slot>>32 == hash>>32 {
+			b := s.nodes[uint32(slot):]
+			if end := 1 + int(b[0]); bytes.Equal(b[1:end], name) {
+				return rrsets(b[end+nodeHeader : end+nodeHeader+int(be32(b[end+4:]))]), true
+			}
+		}
+		if i++; i == uint64(len(s.slots)) {
+			i = 0
+		}
+	}
+}
+
+// len is the number of names: each has two slots.
+func (s *page) len() int { return len(s.slots) / 2 }
+
+// first is where a hash is looked for first. Its lowest bits are the page's.
+func (s *page) first(hash uint64) uint64 { return hash >> 16 & 0xFFFF * uint64(len(s.slots)) >> 16 }
+
+// point makes a slot for the node at a place.
+func (s *page) point(hash uint64, place int) {
+	i := s.first(hash)
+	for s.slots[i] != 0 {
+		if i++; i == uint64(len(s.slots)) {
+			i = 0
+		}
+	}
+	s.slots[i] = hash>>32<<32 | uint64(place)
+}
+
+// node is a name that exists, in nodes: its length (1) and itself, how often it
+// was claimed (4), the length of its sets (4), the sets. Each record claims its
+// name and those between it and the zone's apex.
+type node struct {
+	name   []byte
+	claims uint32
+	sets   rrsets
+}
+
+const nodeHeader = 8
+
+// nextNode takes the first node off; len is that of all of it.
+func nextNode(b []byte) (n node, len int) {
+	head := 1 + int(b[0])
+	end := head + nodeHeader + int(be32(b[head+4:]))
+	return node{b[1:head], be32(b[head:]), rrsets(b[head+nodeHeader : end])}, end
+}
+
+// rrsets are the sets of one name, in the order of types: type (2), number of
+// records (2), their length (4), they themselves, and for each how often it was
+// added (2). A name without any is an empty non-terminal: other types get
+// NODATA, not NXDOMAIN (RFC 8020).
 type rrsets []byte
 
 const setHeader = 8
 
 // next takes the first set off.
 func (s rrsets) next() (typ, count uint16, body []byte, rest rrsets) {
+	count = be16(s[2:])
 	end := setHeader + int(be32(s[4:]))
-	return be16(s), be16(s[2:]), s[setHeader:end], s[end:]
-}
-
-// find finds a name in wire format, lower case.
-func (n *names) find(name []byte) (rrsets, bool) {
-	hash := maphash.Bytes(n.seed, name)
-	mask := uint64(len(n.slots) - 1)
-	for i := hash & mask; ; i = (i + 1) & mask {
-		slot := n.slots[i]
-		if slot == 0 {
-			return nil, false
-		}
-		if slot>>32 != hash>>32 {
-			continue
-		}
-		node := n.nodes[uint32(slot):]
-		if end := 1 + int(node[0]); bytes.Equal(node[1:end], name) {
-			return rrsets(node[end+4 : end+4+int(be32(node[end:]))]), true
-		}
-	}
-}
-
-// namer builds names. Records may come in any order; those of one name and type
-// stay in the order they come in.
-type namer struct {
-	seed  maphash.Seed
-	slots []int32 // by hash, node + 1; at most half full
-	text  []byte  // all names and data
-	nodes []namedNode
-	recs  []record
-}
-
-// span is a part of the namer's text.
-type span struct{ at, end uint32 }
-
-type namedNode struct {
-	name        span
-	hash        uint64
-	first, last int32 // records; -1: none
-}
-
-type record struct {
-	data span
-	ttl  uint32
-	typ  uint16
-	next int32 // of the same name; -1: none
-}
-
-// newNamer makes room for the names of so many hosts.
-func newNamer(hosts int) *namer {
-	const names, text = 3, 120 // of a host: bare, whole, reverse
-	return &namer{
-		seed: maphash.MakeSeed(), slots: make([]int32, tableSize(names*hosts)), text: make([]byte, 0, text*hosts),
-		nodes: make([]namedNode, 0, names*hosts+1), recs: make([]record, 0, names*hosts),
-	}
-}
-
-// tableSize is the least power of two that is half full with n entries.
-func tableSize(n int) int { return 1 << bits.Len(uint(2*n+1)) }
-
-func (b *namer) keep(data []byte) span {
-	at := uint32(len(b.text))
-	b.text = append(b.text, data...)
-	return span{at, uint32(len(b.text))}
-}
-
-func (b *namer) bytes(s span) []byte { return b.text[s.at:s.end] }
-
-// touch makes a name exist and returns its node.
-func (b *namer) touch(name []byte) *namedNode {
-	hash := maphash.Bytes(b.seed, name)
-	i := hash & uint64(len(b.slots)-1)
-	for ; b.slots[i] != 0; i = (i + 1) & uint64(len(b.slots)-1) {
-		if n := &b.nodes[b.slots[i]-1]; n.hash == hash && bytes.Equal(b.bytes(n.name), name) {
-			return n
-		}
-	}
-	b.nodes = append(b.nodes, namedNode{name: b.keep(name), hash: hash, first: -1, last: -1})
-	b.slots[i] = int32(len(b.nodes))
-	if 2*len(b.nodes) > len(b.slots) {
-		b.grow()
-	}
-	return &b.nodes[len(b.nodes)-1]
-}
-
-func (b *namer) grow() {
-	b.slots = make([]int32, 2*len(b.slots))
-	for n := range b.nodes {
-		i := b.nodes[n].hash & uint64(len(b.slots)-1)
-		for b.slots[i] != 0 {
-			i = (i + 1) & uint64(len(b.slots)-1)
-		}
-		b.slots[i] = int32(n + 1)
-	}
-}
-
-// add adds a record.
-func (b *namer) add(name []byte, typ uint16, ttl uint32, data []byte) {
-	n, i := b.touch(name), int32(len(b.recs))
-	if n.last < 0 {
-		n.first = i
-	} else {
-		b.recs[n.last].next = i
-	}
-	n.last = i
-	b.recs = append(b.recs, record{data: b.keep(data), ttl: ttl, typ: typ, next: -1})
-}
-
-// build ends the building.
-func (b *namer) build() names {
-	const perName, perRecord = 1 + 4, setHeader + 12
-	n := names{seed: b.seed, slots: make([]uint64, tableSize(len(b.nodes)))}
-	n.nodes = append(make([]byte, 0, 1+len(b.text)+perName*len(b.nodes)+perRecord*len(b.recs)), 0)
-	for i := range b.nodes {
-		name := b.bytes(b.nodes[i].name)
-		n.insert(b.nodes[i].hash)
-		n.nodes = append(append(n.nodes, byte(len(name))), name...)
-		length := len(n.nodes)
-		n.nodes = append(n.nodes, 0, 0, 0, 0)
-		n.nodes = b.appendSets(n.nodes, b.nodes[i].first)
-		binary.BigEndian.PutUint32(n.nodes[length:], uint32(len(n.nodes)-length-4))
-	}
-	return n
-}
-
-// insert points to the node that is about to be added.
-func (n *names) insert(hash uint64) {
-	mask := uint64(len(n.slots) - 1)
-	i := hash & mask
-	for n.slots[i] != 0 {
-		i = (i + 1) & mask
-	}
-	n.slots[i] = hash>>32<<32 | uint64(len(n.nodes))
-}
-
-// appendSets adds the records from first on, a set for each type.
-func (b *namer) appendSets(out []byte, first int32) []byte {
-	for i := first; i >= 0; i = b.recs[i].next {
-		if b.packed(first, i) {
-			continue
-		}
-		typ, head, count := b.recs[i].typ, len(out), uint16(0)
-		out = append(out, make([]byte, setHeader)...)
-		for j := i; j >= 0; j = b.recs[j].next {
-			if r := &b.recs[j]; r.typ == typ {
-				out = appendRecord(out, typ, r.ttl, b.bytes(r.data))
-				count++
-			}
-		}
-		binary.BigEndian.PutUint16(out[head:], typ)
-		binary.BigEndian.PutUint16(out[head+2:], count)
-		binary.BigEndian.PutUint32(out[head+4:], uint32(len(out)-head-setHeader))
-	}
-	return out
-}
-
-// packed reports whether a record before i has its type.
-func (b *namer) packed(first, i int32) bool {
-	for ; first != i; first = b.recs[first].next {
-		if b.recs[first].typ == b.recs[i].typ {
-			return true
-		}
-	}
-	return false
+	return be16(s), count, s[setHeader:end], s[end+2*int(count):]
 }
 
 // appendRecord adds a record that is owned by the question's name.

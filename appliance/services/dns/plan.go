@@ -143,20 +143,33 @@ func checkRecords(field string, n agentv1.DNSNetwork) error {
 	perAddr := make(map[netip.Addr]uint16, len(n.Records))
 	for i := range n.Records {
 		r := &n.Records[i]
-		if err := checkName(r.Name, len(n.Domain)+1); err != nil {
-			return dataplane.Fieldf(fmt.Sprintf("%s/records/%d/name", field, i), "%w", err)
-		}
-		if !r.IP.IsValid() || r.IP.Is4In6() || r.IP.Zone() != "" {
-			return dataplane.Fieldf(fmt.Sprintf("%s/records/%d/ip", field, i), "%v is no IPv4 or IPv6 address", r.IP)
+		at := func() string { return fmt.Sprintf("%s/records/%d", field, i) }
+		if err := checkRecord(at, n.Domain, r); err != nil {
+			return err
 		}
 		name := strings.ToLower(r.Name)
 		perName[name]++
 		perAddr[r.IP]++
 		if perName[name] > maxPerName || perAddr[r.IP] > maxPerName {
-			return dataplane.Fieldf(fmt.Sprintf("%s/records/%d", field, i), "name or address has more than %d records", maxPerName)
+			return tooMany(at())
 		}
 	}
 	return nil
+}
+
+// checkRecord checks one record of a network with a domain; at is its pointer.
+func checkRecord(at func() string, domain string, r *agentv1.DNSRecord) error {
+	if err := checkName(r.Name, len(domain)+1); err != nil {
+		return dataplane.Fieldf(at()+"/name", "%w", err)
+	}
+	if !r.IP.IsValid() || r.IP.Is4In6() || r.IP.Zone() != "" {
+		return dataplane.Fieldf(at()+"/ip", "%v is no IPv4 or IPv6 address", r.IP)
+	}
+	return nil
+}
+
+func tooMany(at string) error {
+	return dataplane.Fieldf(at, "name or address has more than %d records", maxPerName)
 }
 
 // checkName accepts dotted names of letters, digits, - and _ with labels of 1

@@ -32,16 +32,23 @@ func (p *planned) of(c agentv1.Content) ([]Config, error) {
 	return configs, nil
 }
 
+// set says what the plan of a content is.
+func (p *planned) set(c agentv1.Content, configs []Config) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.nics, p.dns, p.configs = c.Interfaces, c.DNS, configs
+}
+
 func equalNetworks(a, b agentv1.DNSNetwork) bool {
-	if !slices.Equal(a.Records, b.Records) {
+	if !sameRecords(a.Records, b.Records) {
 		return false
 	}
 	a.Records, b.Records = nil, nil // many: not for reflection
 	return reflect.DeepEqual(a, b)
 }
 
-// sameNames reports whether two configs give the same zone.
-func sameNames(a, b Config) bool {
-	return a.Domain == b.Domain && a.Subnet == b.Subnet && a.ForwardSingleLabel == b.ForwardSingleLabel &&
-		slices.Equal(a.Records, b.Records)
+// sameRecords compares by identity first: an agent that applies its spec again
+// to heal has the very same list.
+func sameRecords(a, b []agentv1.DNSRecord) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0] || slices.Equal(a, b))
 }

@@ -128,10 +128,10 @@ func (s *Server) newNetwork() *network {
 // same way again.
 func (s *Server) newTable(old *table, cfg Config, networks int) *table {
 	t := &table{config: cfg}
-	if old != nil && sameNames(old.config, cfg) {
-		t.zone = old.zone
-	} else {
+	if old == nil {
 		t.zone = newZone(cfg)
+	} else {
+		t.zone = old.zone.next(old.config, cfg)
 	}
 	share := s.limits.cacheBytes / networks
 	if old != nil && old.resolver.sameSources(cfg) {

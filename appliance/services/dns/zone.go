@@ -1,8 +1,9 @@
 package dns
 
 import (
-	"net/netip"
 	"strings"
+
+	"github.com/sluice-nfv/sluice/api/agentv1"
 )
 
 // TTLs of what the router says of itself, in seconds. Local answers are short
@@ -25,8 +26,8 @@ type apex struct {
 	loopback bool
 }
 
-// zone is all that one network's server knows without asking. It is built once
-// and never changed.
+// zone is all that one network's server knows without asking. It never changes:
+// an edit makes another.
 type zone struct {
 	names names
 	// apexes by name in wire format, lower case.
@@ -46,43 +47,72 @@ func newZone(c Config) *zone {
 	if c.Domain != "" {
 		z.apexes[string(appendName(nil, c.Domain))] = apex{negativeTTL: localNegative}
 	}
-	b := newNamer(len(c.Records))
-	for _, r := range c.Records {
-		b.addHost(c, r.Name, r.IP)
-	}
-	z.addAncestors(b)
-	z.names = b.build()
-	return z
+	const names = 3 // of a host: bare, whole, reverse
+	z.names = newNames(names * len(c.Records))
+	return z.edited(c, agentv1.Edit[agentv1.DNSRecord]{Add: c.Records})
 }
 
-// addHost adds a guest's names and its reverse name. Where two guests claim one
-// name, or one address has two names, both are served.
-func (b *namer) addHost(c Config, name string, ip netip.Addr) {
-	var bare, full, reverse [maxNameLen]byte
-	wire := appendName(bare[:0], name)
-	typ, whole := uint16(typeA), wire
-	if !ip.Is4() {
-		typ = typeAAAA
+// next is the zone of another config: the very same one if nothing of it differs,
+// and where little does, that is all that is made anew.
+func (z *zone) next(old, c Config) *zone {
+	if old.Domain != c.Domain || old.Subnet != c.Subnet || old.ForwardSingleLabel != c.ForwardSingleLabel {
+		return newZone(c)
 	}
-	if !strings.EqualFold(name, "localhost") { // is every guest's own
-		b.add(wire, typ, localTTL, ip.AsSlice())
+	if sameRecords(old.Records, c.Records) {
+		return z
+	}
+	records := func(c Config) agentv1.Content {
+		return agentv1.Content{DNS: []agentv1.DNSNetwork{{Records: c.Records}}}
+	}
+	ch, ok := records(old).Difference(records(c))
+	if !ok || ch.Len() > len(c.Records)/2 {
+		return newZone(c)
+	}
+	return z.edited(c, ch.DNS[0].Records)
+}
+
+// edited is the zone of c, whose records are those of before but for an edit.
+func (z *zone) edited(c Config, records agentv1.Edit[agentv1.DNSRecord]) *zone {
+	e := newEdit(z.names, records.Len())
+	for _, r := range records.Remove {
+		z.claimHost(e, c, r, -1)
+	}
+	for _, r := range records.Add {
+		z.claimHost(e, c, r, 1)
+	}
+	next := *z
+	next.names = e.done()
+	return &next
+}
+
+// claimHost claims a guest's names and its reverse name, or gives them up. Where
+// two guests claim one name, or one address has two names, both are served.
+func (z *zone) claimHost(e *edit, c Config, r agentv1.DNSRecord, by int8) {
+	var bare, full, reverse [maxNameLen]byte
+	name := appendName(bare[:0], r.Name)
+	ip, typ, whole := r.IP.As16(), uint16(typeAAAA), name
+	address := ip[:]
+	if r.IP.Is4() {
+		address, typ = ip[12:], typeA
+	}
+	if !strings.EqualFold(r.Name, "localhost") { // is every guest's own
+		z.claim(e, name, typ, address, by)
 	}
 	if c.Domain != "" {
-		whole = appendName(append(full[:0], wire[:len(wire)-1]...), c.Domain)
-		b.add(whole, typ, localTTL, ip.AsSlice())
+		whole = appendName(append(full[:0], name[:len(name)-1]...), c.Domain)
+		z.claim(e, whole, typ, address, by)
 	}
-	if c.Subnet.Contains(ip) {
-		b.add(appendReverse(reverse[:0], ip), typePTR, localTTL, whole)
+	if c.Subnet.Contains(r.IP) {
+		z.claim(e, appendReverse(reverse[:0], r.IP), typePTR, whole, by)
 	}
 }
 
-// addAncestors makes the names between a host and its zone's apex exist.
-func (z *zone) addAncestors(b *namer) {
-	for i := range len(b.nodes) {
-		name := b.bytes(b.nodes[i].name) // stands, even if the text grows
-		for at, end := 0, z.apexStart(name); at < end; at += 1 + int(name[at]) {
-			b.touch(name[at:])
-		}
+// claim claims a name for a record, and those between it and its zone's apex,
+// which exist for that.
+func (z *zone) claim(e *edit, name []byte, typ uint16, data []byte, by int8) {
+	e.claim(name, typ, data, by)
+	for at, apex := 1+int(name[0]), z.apexStart(name); at < apex; at += 1 + int(name[at]) {
+		e.claim(name[at:], 0, nil, by)
 	}
 }
 
