@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	goalMove = 0.100 // seconds, p99: at once, for people; with three commits to the disk in it
+	goalMove = 0.050 // seconds, p99, with three commits to the disk in it
 	// moveMost is how often an EIP is moved, moveBatch how many guests go into the
 	// store in one transaction.
 	moveMost  = 300
