@@ -17,6 +17,7 @@ type Payload struct {
 	Programs []string // static; their output is the console's
 	Env      []string // NAME=value, plain words, for all of them
 	Args     []string // as a shell reads them
+	Tools    bool     // with ip, sysctl, and a router's iptables and nft
 	Busybox  string   // static busybox
 	Cache    string   // directory for packages and modules; created
 }
@@ -76,21 +77,35 @@ func (p Payload) Build(ctx context.Context, dir string) (kernel, initrd string, 
 	return filepath.Join(kept, KernelFile), initrd, writeFile(initrd, append(modules, own...))
 }
 
+// recipe is the part that packages are needed for.
+func (p Payload) recipe() Recipe {
+	all := Default()
+	r := Recipe{Kernel: all.Kernel, Modules: ModuleSet{Early: p.Modules}}
+	if p.Tools {
+		r.Packages = append(all.Packages, words(`iproute2 libbpf1 libcap2 libelf1 zlib1g`)...)
+		r.Programs = append(all.Programs, Program{Path: "usr/bin/ip"})
+		r.Extensions = all.Extensions
+		r.Dirs = words(`run`)
+		r.Symlinks = []Symlink{{"lib64", "usr/lib64"}, {"sbin", "usr/sbin"}, {"var/run", "../run"}, {"usr/sbin/sysctl", "/bin/busybox"}}
+	}
+	return r
+}
+
 // keep makes sure that the kernel and its modules are in the cache.
 func (p Payload) keep(ctx context.Context) (dir, release string, err error) {
 	a, err := openArchive(ctx, p.Cache, "", "")
 	if err != nil {
 		return "", "", err
 	}
-	r := Recipe{Kernel: Default().Kernel, Modules: ModuleSet{Early: p.Modules}}
+	r := p.recipe()
 	packages, debs, release, err := r.versions(ctx, a)
 	if err != nil {
 		return "", "", err
 	}
 	key, err := json.Marshal(struct {
-		Modules []string
-		Debs    []deb
-	}{p.Modules, debs})
+		Recipe Recipe
+		Debs   []deb
+	}{r, debs})
 	if err != nil {
 		return "", "", fmt.Errorf("describe payload: %w", err)
 	}
@@ -114,7 +129,7 @@ func (p Payload) keep(ctx context.Context) (dir, release string, err error) {
 	if err != nil {
 		return "", "", err
 	}
-	entries, err := tidy(staged.entries(release))
+	entries, err := layout(r, root, release, staged)
 	if err != nil {
 		return "", "", err
 	}

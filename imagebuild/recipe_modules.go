@@ -6,7 +6,7 @@ package imagebuild
 //
 // Services to come would need, and each of their modules costs some 5 ms of an
 // emulated start: VPN wireguard, esp4 and xfrm_user; limits of rate
-// sch_htb and act_police; fast path nft_flow_offload; VRRP's address macvlan;
+// sch_htb and act_police; VRRP's address macvlan;
 // many networks on one nic 8021q; logs of dropped packets nfnetlink_log; sets
 // of xtables ip_set.
 func defaultModules() ModuleSet {
@@ -19,6 +19,7 @@ func defaultModules() ModuleSet {
 		// nf_conntrack_netlink the agent's own reading of flows.
 		Filter: words(`nf_tables nfnetlink nf_conntrack nf_conntrack_netlink nf_nat
 			nft_compat nft_chain_nat nft_nat nft_ct nft_limit nft_fib_ipv4
+			nf_flow_table nf_flow_table_inet nft_flow_offload
 			ip_tables xt_conntrack xt_comment xt_tcpudp xt_nat xt_MASQUERADE`),
 		Power: words(`button evdev`),
 	}

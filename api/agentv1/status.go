@@ -27,6 +27,9 @@ type RouterStatus struct {
 	// Conntrack is the use of the connection table; zero where unknown.
 	ConntrackCount int64 `json:"conntrackCount,omitempty"`
 	ConntrackMax   int64 `json:"conntrackMax,omitempty"`
+	// Flowtables: connections of general SNAT take the kernel's fast path. Absent
+	// where the kernel has none, it is switched off, or there is no such SNAT.
+	Flowtables bool `json:"flowtables,omitempty"`
 	// Refused is connections that could not be made since the kernel booted, by
 	// cause. Zero causes are left out.
 	Refused map[Refusal]uint64 `json:"refused,omitempty"`

@@ -61,6 +61,7 @@ type Observation struct {
 	Services       map[string]agentv1.ServiceStatus
 	ConntrackCount int64
 	ConntrackMax   int64
+	Flowtables     bool
 	Refused        map[agentv1.Refusal]uint64
 	Warnings       []string
 }

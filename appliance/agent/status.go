@@ -20,7 +20,7 @@ func (a *Agent) Status(ctx context.Context) agentv1.RouterStatus {
 		AcceptedGeneration: a.entry.Accepted.Generation, AcceptedHash: a.entry.Accepted.Hash,
 		AppliedGeneration: a.entry.Applied.Generation, AppliedHash: a.entry.Applied.Hash,
 		Services:       seen.Services,
-		ConntrackCount: seen.ConntrackCount, ConntrackMax: seen.ConntrackMax, Refused: seen.Refused, Warnings: seen.Warnings,
+		ConntrackCount: seen.ConntrackCount, ConntrackMax: seen.ConntrackMax, Flowtables: seen.Flowtables, Refused: seen.Refused, Warnings: seen.Warnings,
 		MemoryBytes: residentBytes(), Ignored: a.ignored,
 	}
 }

@@ -33,6 +33,8 @@ type Config struct {
 	Version string
 	// Console gets one line when the router is ready. Log gets the log.
 	Console, Log io.Writer
+	// NoFlowtables leaves the kernel's fast path alone.
+	NoFlowtables bool
 	// Debug logs each change of the kernel.
 	Debug bool
 }
@@ -62,6 +64,7 @@ func New(cfg Config) (*App, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open kernel: %w", err)
 	}
+	k.NoFlowtables = cfg.NoFlowtables
 	a.kernel = k
 	a.plane = dataplane.New(k, a.log)
 	open := a.withFile

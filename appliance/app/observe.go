@@ -19,6 +19,7 @@ func (r *Router) Observe(context.Context) agent.Observation {
 		Services:       r.serviceStatus(),
 		ConntrackCount: number("/proc/sys/net/netfilter/nf_conntrack_count"),
 		ConntrackMax:   number("/proc/sys/net/netfilter/nf_conntrack_max"),
+		Flowtables:     r.plane.Offloads(),
 	}
 	r.mu.Lock()
 	o.Warnings = r.warnings

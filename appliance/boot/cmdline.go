@@ -22,6 +22,9 @@ type cmdline struct {
 	// ModulesOpen is from sluice.modules=open: kernel modules can still be
 	// loaded after the start. For debugging.
 	ModulesOpen bool
+	// NoFlowtables is from sluice.flowtables=off: every packet passes the rules,
+	// and none the kernel's fast path.
+	NoFlowtables bool
 }
 
 func readCmdline(path string) cmdline {
@@ -50,6 +53,8 @@ func parseCmdline(s string) cmdline {
 			c.Hostname = value
 		case "sluice.modules":
 			c.ModulesOpen = value == "open"
+		case "sluice.flowtables":
+			c.NoFlowtables = value == "off"
 		case "sluice.agent":
 			if strings.HasPrefix(value, "/") {
 				c.Agent = value

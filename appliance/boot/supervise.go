@@ -29,7 +29,11 @@ type supervisor struct {
 }
 
 func agentCommand(cmd cmdline) []string {
-	return []string{cmd.Agent, "run", "--config", ConfigDir}
+	argv := []string{cmd.Agent, "run", "--config", ConfigDir}
+	if cmd.NoFlowtables {
+		argv = append(argv, "--no-flowtables")
+	}
+	return argv
 }
 
 func newSupervisor(con *console, argv []string) *supervisor {

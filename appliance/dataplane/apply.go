@@ -61,6 +61,7 @@ const rounds = 3
 func (p *Plane) Apply(ctx context.Context, w Want) (Reached, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	w.Flowtables = p.kernel.Flowtables()
 	want := Planned(w)
 	p.plan, p.reached = &want, false
 	p.served = slices.Collect(maps.Keys(want.Mappings.Guests))

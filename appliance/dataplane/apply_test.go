@@ -20,7 +20,11 @@ var rewrite = flag.Bool("rewrite", false, "write what is rendered into testdata/
 
 // TestRender shows the shape of everything at once, and with two ways out.
 func TestRender(t *testing.T) {
-	for file, w := range map[string]dataplane.Want{"testdata/all.golden": kerneltest.WantAll(), "testdata/ways.golden": kerneltest.WantWays()} {
+	faster := kerneltest.WantAll()
+	faster.Flowtables = true
+	for file, w := range map[string]dataplane.Want{
+		"testdata/all.golden": kerneltest.WantAll(), "testdata/ways.golden": kerneltest.WantWays(), "testdata/flowtable.golden": faster,
+	} {
 		got := dataplane.Render(w).String()
 		if *rewrite {
 			if err := os.WriteFile(file, []byte(got), 0o644); err != nil {

@@ -174,6 +174,7 @@ func diffTable(have, want State) SetMappings {
 			s.Gone = append(s.Gone, id.Chain)
 		}
 	}
+	s.replaceFlowtable(have, want)
 	return s
 }
 

@@ -52,12 +52,14 @@ func Hooks() map[ChainID]string {
 // chains are the rules as iptables-save prints them, and in the sluice table as
 // nft does: they are compared as text.
 func chains(w Want) map[ChainID][]string {
-	return map[ChainID][]string{
+	all := map[ChainID][]string{
 		chainInput:   inputRules(w),
 		chainSNAT:    snatRules(w),
 		chainSource:  sourceRules(w),
 		chainForward: forwardRules(w.Nics),
 	}
+	renderFlowtable(all, w)
+	return all
 }
 
 // sourceRules: guests speak with addresses of their network only, and nobody

@@ -31,6 +31,8 @@ type Kernel interface {
 	// Forget drops what the implementation remembers, so that the next
 	// Observe reads everything.
 	Forget()
+	// Flowtables is whether the kernel has them, and may use them.
+	Flowtables() bool
 	// Links finds nics by MAC.
 	Links(ctx context.Context) (Links, error)
 	// Rename gives nics (by MAC) names.
@@ -209,11 +211,11 @@ func (e Elements) Change(del, add Elements) {
 
 // ChangeChains does to Chains what a step does to the sluice table's.
 func (s State) ChangeChains(step SetMappings) {
-	for name, rules := range step.Chains {
-		s.Chains[ChainID{TableName, name}] = rules
-	}
 	for _, name := range step.Gone {
 		delete(s.Chains, ChainID{TableName, name})
+	}
+	for name, rules := range step.Chains {
+		s.Chains[ChainID{TableName, name}] = rules
 	}
 }
 

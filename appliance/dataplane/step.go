@@ -80,8 +80,8 @@ type TableChange struct {
 // made anew, and Gone and Del are empty.
 type SetMappings struct {
 	Rebuild bool
-	// Chains get these rules in the place of those they have; Gone are
-	// removed. Only those of a State's Chains are meant.
+	// Gone are removed, and then Chains get these rules in the place of those
+	// they have. Only those of a State's Chains are meant.
 	Chains   map[string][]string
 	Gone     []string
 	Del, Add Elements

@@ -29,6 +29,8 @@ type Want struct {
 	// Missing are nics that the spec has and the router does not, yet. What
 	// needs them is left out; Apply does the rest and reports them.
 	Missing []Missing
+	// Flowtables has connections of general SNAT take the kernel's fast path.
+	Flowtables bool
 }
 
 // Missing is a nic that was not found.
@@ -153,6 +155,9 @@ type Applier interface {
 	Change(ctx context.Context, e Edit) (Reached, error)
 	// Nics are the interfaces as the last Apply or Change left them.
 	Nics() []NicState
+	// Offloads is whether connections of general SNAT took the kernel's fast
+	// path after the last Apply.
+	Offloads() bool
 	// Lockdown closes the router until there is a spec: nothing is forwarded,
 	// and only inputs, ICMP echo, loopback and answers get in. An Input with
 	// an empty Link is open on all links.

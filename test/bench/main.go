@@ -99,6 +99,7 @@ var benchmarks = []benchmark{
 	{"nat-restart", "writes and lost packets while the agent is killed and started", restarts},
 	{"nat-throughput", "TCP throughput through all rules and 20,000 mappings", streamRate},
 	{"nat-pps", "64-byte packets through all rules and 20,000 mappings", packetRate},
+	{"nat-flowtable", "64-byte packets by the kernel's fast path, and by the rules", fastPath},
 	{"nat-library", "ways to put 10,000 mappings into the kernel", libraries},
 	{"nat-curve", "from 10 to 50,000 mappings", curve},
 	{"dns-fast", "the same at a higher rate, and as many queries as are answered", dnsFast},

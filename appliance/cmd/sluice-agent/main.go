@@ -24,12 +24,12 @@ var version = "dev"
 const usage = `sluice-agent runs a Sluice virtual router.
 
 Usage:
-  sluice-agent run --config DIR [--state DIR] [--debug]
+  sluice-agent run --config DIR [--state DIR] [--no-flowtables] [--debug]
         Run as the agent of a router. DIR is its config drive, with sluice.json
         in it: the management nic, whom to trust, and the join token. The agent
         configures that nic, listens on its address for the orchestrator, and
         forwards nothing before it has got a spec.
-  sluice-agent run --spec FILE [--state DIR] [--listen ADDR] [--debug]
+  sluice-agent run --spec FILE [--state DIR] [--listen ADDR] [--no-flowtables] [--debug]
         Run without an orchestrator, in the network namespace this is started
         in: FILE is a RouterSpec (JSON). A changed FILE is applied; a bad one is
         reported and the last good one kept. Nothing listens unless asked to.
@@ -79,6 +79,7 @@ func runAgent(args []string, out, errs io.Writer) int {
 		"(default "+ledger.Dir+" with --config, a fresh one with --spec)")
 	f.StringVar(&cfg.Listen, "listen", "", "loopback `address:port` on which status, spec, events and metrics can be read\n"+
 		"without TLS; with --spec only (default: nothing listens)")
+	f.BoolVar(&cfg.NoFlowtables, "no-flowtables", false, "have every packet pass the rules, also where the kernel has a fast path")
 	f.BoolVar(&cfg.Debug, "debug", false, "log each change of the kernel")
 	if code, ok := parse(f, args, errs); !ok {
 		return code

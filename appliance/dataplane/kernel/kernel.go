@@ -16,9 +16,14 @@ import (
 // Kernel is the running kernel. It is not for concurrent use; a
 // dataplane.Plane sees to that.
 type Kernel struct {
+	// NoFlowtables leaves the kernel's fast path alone, also where it has one.
+	NoFlowtables bool
+
 	filter      *netfilter.Door
 	net         *nl.Door
 	connections *nl.Connections
+	// version is of the last Observe, without what filter adds.
+	version uint64
 }
 
 var _ dataplane.Kernel = (*Kernel)(nil)
@@ -42,6 +47,10 @@ func (k *Kernel) Observe(ctx context.Context, sysctls []string) (dataplane.State
 	}
 	if err := k.net.Observe(ctx, &s); err != nil {
 		return s, err
+	}
+	if s.Version != k.version { // a nic that goes takes itself out of the flowtable
+		k.filter.ForgetFlowtable()
+		k.version = s.Version
 	}
 	return s, k.filter.Observe(ctx, &s)
 }
@@ -99,6 +108,9 @@ func (k *Kernel) Forget() {
 	k.filter.Forget()
 	k.net.Forget()
 }
+
+// Flowtables implements dataplane.Kernel.
+func (k *Kernel) Flowtables() bool { return !k.NoFlowtables && k.filter.Flowtables() }
 
 // Links implements dataplane.Kernel.
 func (k *Kernel) Links(context.Context) (dataplane.Links, error) { return nl.Links() }

@@ -203,6 +203,7 @@ func (b *bench) observe(w dataplane.Want) dataplane.State {
 
 func (b *bench) is(w dataplane.Want) {
 	b.t.Helper()
+	b.Enter(func() { w.Flowtables = b.Kernel.Flowtables() })
 	var steps []dataplane.Step
 	// A set that has grown a lot is listed with gaps until it is rehashed.
 	for range 50 {

@@ -25,6 +25,8 @@ type Fake struct {
 	Writes int
 	// Fail, when set, refuses steps.
 	Fail func(dataplane.Step) error
+	// Offloading kernels have flowtables.
+	Offloading bool
 	// Blunt kernels cannot end connections without reading all of them.
 	Blunt bool
 	// known is what Observe told, with what Do did since; what differs from it is
@@ -316,6 +318,9 @@ func (f *Fake) Announce(_ context.Context, addresses []dataplane.LinkAddress) er
 
 // Forget implements dataplane.Kernel.
 func (f *Fake) Forget() { f.known = dataplane.State{} }
+
+// Flowtables implements dataplane.Kernel.
+func (f *Fake) Flowtables() bool { return f.Offloading }
 
 // Links implements dataplane.Kernel.
 func (f *Fake) Links(context.Context) (dataplane.Links, error) {

@@ -2,6 +2,7 @@ package kerneltest
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -95,6 +96,9 @@ func (f *Fake) setMappings(s dataplane.SetMappings) error {
 	if !f.State.Layout {
 		return fmt.Errorf("no table")
 	}
+	if err := f.flowtable(s); err != nil {
+		return err
+	}
 	f.State.ChangeChains(s)
 	m, d, a := f.State.Mappings, s.Del, s.Add
 	return cmp.Or(
@@ -103,6 +107,24 @@ func (f *Fake) setMappings(s dataplane.SetMappings) error {
 		exchange(m.Ways, d.Ways, a.Ways), exchange(m.Forward, d.Forward, a.Forward), exchange(m.Limited, d.Limited, a.Limited),
 		exchange(m.Grants, d.Grants, a.Grants),
 	)
+}
+
+// flowtable refuses to remove one that a rule speaks of, and one of nics that
+// are not there.
+func (f *Fake) flowtable(s dataplane.SetMappings) error {
+	const name = "fast"
+	if _, rules := s.Chains["forward"]; slices.Contains(s.Gone, name) && !rules && !slices.Contains(s.Gone, "forward") {
+		return errors.New("flowtable: device or resource busy")
+	}
+	for _, text := range s.Chains[name] {
+		devices := strings.TrimSuffix(strings.TrimPrefix(text, "devices = { "), " }")
+		for _, link := range strings.Split(devices, ", ") {
+			if _, ok := f.State.Links[link]; !ok || !f.Offloading {
+				return fmt.Errorf("flowtable: no such file: %s", link)
+			}
+		}
+	}
+	return nil
 }
 
 func exchange[K, V comparable](m, del, add map[K]V) error {

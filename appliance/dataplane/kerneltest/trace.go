@@ -231,6 +231,7 @@ func (h *hook) first(rule string) string {
 	return strings.NewReplacer(
 		"ct status ! confirmed ", "", "ct mark 0x00000000 ", "", "ct mark & 0x000000ff == 0x00000000 ", "", "ct state established,related,new ", "",
 		"ct status confirmed,snat / confirmed,snat", "--ctstate none", "ct status confirmed,dnat / confirmed,dnat", "--ctstate none",
+		"ct status assured,confirmed,snat / assured,confirmed,snat flow add @fast", "--ctstate none",
 		"ct status dnat", "--ctstate DNAT", "jump counting", "", "tcp flags syn / syn,rst tcp option maxseg size set rt mtu", "",
 		"iifname", "-i", "oifname", "-o", "ip saddr", "-s", "ip daddr", "-d", "udp sport", "-p udp --sport", "udp dport", "--dport",
 	).Replace(rule)

@@ -142,8 +142,9 @@ func counted(set string) expr.Any {
 	return &expr.Dynset{SrcRegKey: reg0, SetName: set, Operation: unix.NFT_DYNSET_OP_ADD, Exprs: []expr.Any{&expr.Counter{}}}
 }
 
-// Of linux/netfilter/nf_conntrack_common.h, IPS_CONFIRMED, IPS_SRC_NAT and IPS_DST_NAT.
+// Of linux/netfilter/nf_conntrack_common.h, IPS_ASSURED, IPS_CONFIRMED, IPS_SRC_NAT and IPS_DST_NAT.
 const (
+	ipsAssured        = 1 << 2
 	ipsConfirmed      = 1 << 3
 	ipsSourceNAT      = 1 << 4
 	ipsDestinationNAT = 1 << 5

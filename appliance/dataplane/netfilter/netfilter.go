@@ -33,6 +33,11 @@ type Door struct {
 	// reads counts how often either was read.
 	reads uint64
 
+	// flowtables is whether the kernel has them; nil: not asked yet.
+	flowtables *bool
+	// stale: the flowtable may have lost nics since it was read.
+	stale bool
+
 	conns conns
 }
 
@@ -117,6 +122,10 @@ func (d *Door) observe(ctx context.Context, c *nftables.Conn, s *dataplane.State
 		}
 		d.mappings = seen{read, gen}
 		d.reads++
+		d.stale = false
+	}
+	if err := d.refreshFlowtable(c); err != nil {
+		return err
 	}
 	s.Builtins, s.Chains = maps.Clone(d.policy.state.Builtins), maps.Clone(d.policy.state.Chains)
 	maps.Copy(s.Chains, d.mappings.state.Chains)

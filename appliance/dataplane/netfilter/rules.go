@@ -47,6 +47,8 @@ var phrases = []struct {
 	{"ct mark set meta mark", []expr.Any{&expr.Meta{Key: expr.MetaKeyMARK, Register: reg0}, &expr.Ct{Key: expr.CtKeyMARK, Register: reg0, SourceRegister: true}}},
 	{"ct status confirmed,snat / confirmed,snat", []expr.Any{status(), anyOf(ipsConfirmed | ipsSourceNAT), equals(ipsConfirmed | ipsSourceNAT)}},
 	{"ct status confirmed,dnat / confirmed,dnat", []expr.Any{status(), anyOf(ipsConfirmed | ipsDestinationNAT), equals(ipsConfirmed | ipsDestinationNAT)}},
+	{"ct status assured,confirmed,snat / assured,confirmed,snat", []expr.Any{status(), anyOf(ipsAssured | ipsConfirmed | ipsSourceNAT), equals(ipsAssured | ipsConfirmed | ipsSourceNAT)}},
+	{"flow add @" + flowtable, []expr.Any{&expr.FlowOffload{Name: flowtable}}},
 	{"ct status ! confirmed", []expr.Any{status(), anyOf(ipsConfirmed), equals(0)}},
 	{"ct status dnat", []expr.Any{status(), anyOf(ipsDestinationNAT), differs(0)}},
 	{"ct state established,related,new", []expr.Any{&expr.Ct{Key: expr.CtKeySTATE, Register: reg0},
@@ -164,6 +166,9 @@ func within(loaded expr.Any, p netip.Prefix, op expr.CmpOp) []expr.Any {
 
 // change puts chains in the transaction that follows.
 func (l layout) change(c *nftables.Conn, s dataplane.SetMappings) (messages uint32, err error) {
+	if messages, err = l.changeFlowtable(c, s); err != nil {
+		return 0, err
+	}
 	for _, w := range l.ruled {
 		if slices.Contains(s.Gone, w.Name) {
 			c.FlushChain(w)
@@ -217,7 +222,7 @@ func (l layout) rules(c *nftables.Conn) (map[dataplane.ChainID][]string, error) 
 		}
 		chains[dataplane.ChainID{Table: l.table.Name, Chain: w.Name}] = texts
 	}
-	return chains, nil
+	return chains, l.readFlowtable(c, chains)
 }
 
 func textOf(r *nftables.Rule) string {

@@ -43,6 +43,8 @@ var steps = []string{
 	"nft add chain ip sluice through { type filter hook forward priority 0 ; }",
 	"nft add rule ip sluice through tcp flags & (syn|rst) == syn tcp option maxseg size set rt mtu",
 	"nft add rule ip sluice through ct state new fib saddr type local drop",
+	"nft add flowtable ip sluice fast { hook ingress priority 0 ; devices = { eth0 } ; }",
+	"nft add rule ip sluice through flow add @fast",
 	"nft list ruleset",
 }
 
