@@ -255,6 +255,9 @@ func (s *site) send(method, path string, body any, headers ...string) answer {
 		if err := json.Unmarshal(w.Body.Bytes(), &out.object); err != nil {
 			s.t.Fatalf("%s %s answers %q: %v", method, path, w.Body, err)
 		}
+		codes.Lock()
+		codes.seen[out.str("code")] = true
+		codes.Unlock()
 		s.checkAnswer(method, r.URL.Path, out)
 	}
 	return out

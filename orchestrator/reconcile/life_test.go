@@ -654,3 +654,24 @@ func TestLostLockIsNoFailure(t *testing.T) {
 		}
 	}
 }
+
+// A router without a host, or without a domain there, has no console.
+func TestConsoleIsRefused(t *testing.T) {
+	s := newSite(t, 1, 1)
+	s.serve(s.vms[0])
+	uuid := s.router().UUID
+	s.act("stop")
+	s.machines[0].FailNext("ConsoleTail", errors.New("no domain"))
+	if _, err := s.r.RouterConsole(t.Context(), uuid, 10); v1.Code(err) != "console-unreadable" {
+		t.Errorf("without a domain: %v", err)
+	}
+	stored(s, func(tx *model.Tx) (int, error) {
+		r := model.Copy(model.Get[v1.VirtualRouter](tx.View, uuid))
+		r.HostUUID = ""
+		tx.Save(r)
+		return 0, nil
+	})
+	if _, err := s.r.RouterConsole(t.Context(), uuid, 10); v1.Code(err) != "router-not-placed" {
+		t.Errorf("without a host: %v", err)
+	}
+}

@@ -85,7 +85,7 @@ var promises = []struct {
 	{"?wait holds until routers have it; ?dryRun does nothing", []string{"orchestrator/httpapi.TestChangesSettle", "orchestrator/httpapi.TestDryRunTellsWhatWouldHappen"}},
 	{"the same Idempotency-Key has the same answer", []string{"orchestrator/httpapi.TestSameKeySameAnswer", "orchestrator/httpapi.TestCrashBeforeTheAnswerIsNoted"}},
 	{"events can be resumed", []string{"orchestrator/httpapi.TestEventsInOrder", "orchestrator/httpapi.TestEventsReset"}},
-	{"bodies have bounds; problems have codes that are listed", []string{"orchestrator/httpapi.TestHostileBodies", "test/docs.TestProblemCodes"}},
+	{"bodies have bounds; problems have codes that are listed", []string{"orchestrator/httpapi.TestHostileBodies", "orchestrator/httpapi.TestEveryRefusal", "test/docs.TestProblemCodes"}},
 	{"HTTPS speaks HTTP/2 too, within the same limits", []string{"orchestrator/httpapi.TestHTTP2", "orchestrator/httpapi.TestRapidReset", "orchestrator/httpapi.TestStreamsAreBounded", "orchestrator/httpapi.TestSlowBodyOverHTTP2", "orchestrator/httpapi.TestEndlessHeaders", "orchestrator/httpapi.TestSlowReaderOverHTTP2"}},
 	{"the OpenAPI document is what is served", []string{"orchestrator/httpapi.TestOpenAPI", "orchestrator/httpapi.TestOpenAPIHoldsTogether"}},
 	{"who may call what", []string{"orchestrator/httpapi.TestEveryRouteKeepsThePromiseOfTheTable", "orchestrator/httpapi.TestWhoMayCall", "orchestrator/httpapi.TestUnixSocket"}},
