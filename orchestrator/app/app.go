@@ -160,18 +160,26 @@ func rate(c Config) httpapi.Rate {
 }
 
 func open(ctx context.Context, c Config) (*store.Store, error) {
-	if err := checkEndpoints(c.Etcd); err != nil {
-		return nil, err
-	}
-	secure, err := c.EtcdTLS.config()
+	sc, err := storeConfig(c)
 	if err != nil {
 		return nil, err
 	}
-	sc := store.Config{Endpoints: c.Etcd, TLS: secure, Quota: c.EtcdQuota, Catalog: catalog(), Log: c.Log}
+	return store.Open(ctx, sc)
+}
+
+func storeConfig(c Config) (sc store.Config, err error) {
+	if err := checkEndpoints(c.Etcd); err != nil {
+		return sc, err
+	}
+	secure, err := c.EtcdTLS.config()
+	if err != nil {
+		return sc, err
+	}
+	sc = store.Config{Endpoints: c.Etcd, TLS: secure, Quota: c.EtcdQuota, Catalog: catalog(), Log: c.Log}
 	if len(c.Etcd) == 0 {
 		sc.Dir = storeDir(c)
 	}
-	return store.Open(ctx, sc)
+	return sc, nil
 }
 
 // loadAuthority reads the certificate authorities; the first orchestrator on

@@ -33,7 +33,11 @@ func Restore(ctx context.Context, c Config, from io.ReadSeeker) (backup.Info, er
 
 func restoreStore(ctx context.Context, c Config, from io.ReadSeeker) (backup.Info, error) {
 	if len(c.Etcd) > 0 {
-		return store.RestoreInto(ctx, c.Etcd, from, c.Log)
+		sc, err := storeConfig(c)
+		if err != nil {
+			return backup.Info{}, err
+		}
+		return store.RestoreInto(ctx, sc, from)
 	}
 	if err := checkEmpty(c.DataDir); err != nil {
 		return backup.Info{}, err

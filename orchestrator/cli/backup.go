@@ -67,6 +67,8 @@ func (s *session) backup(ctx context.Context, path string) (info backup.Info, er
 type RestoreTarget struct {
 	DataDir, AuditDir string
 	Etcd              []string
+	// PEM files for that, see the server's.
+	EtcdCA, EtcdCert, EtcdKey string
 }
 
 // RestoreCommand makes a store of a backup, with what main gives it.
@@ -114,6 +116,9 @@ were made since then run on as domains that the server does not know
 	f := cmd.Flags()
 	f.StringVar(&to.DataDir, "data-dir", "/var/lib/sluice", "empty or new directory of the server")
 	f.StringSliceVar(&to.Etcd, "etcd", nil, "endpoints of an etcd cluster without a store (default: embedded, in the data directory)")
+	f.StringVar(&to.EtcdCA, "etcd-ca", "", "PEM file that vouches for the etcd cluster (default: those that this machine trusts)")
+	f.StringVar(&to.EtcdCert, "etcd-cert", "", "PEM file with the certificate that the etcd cluster is shown")
+	f.StringVar(&to.EtcdKey, "etcd-key", "", "PEM file with its key")
 	f.StringVar(&to.AuditDir, "audit-dir", "", "where it is noted that the store was restored (default: audit in the data directory)")
 	Configurable(f)
 	return cmd

@@ -63,11 +63,27 @@ func (s *session) createCommand(n *noun) *cobra.Command {
 	}
 	for _, extra := range createFlags[n.name] {
 		addFlag(f, extra.flag, extra.kind, extra.help)
+		if complete := s.extraNames(extra.flag); complete != nil {
+			_ = cmd.RegisterFlagCompletionFunc(extra.flag, complete) // fails for unknown flags
+		}
 	}
 	f.String("uuid", "", "UUID of your own")
 	f.String("description", "", "words for people")
 	f.StringSlice("tag", nil, "system tag; may be given several times")
 	return cmd
+}
+
+// extraNames completes those of createFlags that name something.
+func (s *session) extraNames(flag string) cobra.CompletionFunc {
+	switch flag {
+	case "cluster":
+		return s.flagNames(nounByName("cluster"))
+	case "nic":
+		return s.flagNames(nounByName("l3-network"))
+	case "service":
+		return cobra.FixedCompletions([]string{"dhcp", "dns", "snat", "eip", "portforwarding"}, cobra.ShellCompDirectiveNoFileComp)
+	}
+	return nil
 }
 
 // said is what the flags say, in the words of apply.

@@ -54,6 +54,7 @@ func verbsOf(cmd *cobra.Command) []string {
 
 func (s *session) listCommand(n *noun) *cobra.Command {
 	var filters []string
+	var order string
 	var follow bool
 	cmd := &cobra.Command{
 		Use: "list", Short: "list all, or those that match", Args: cobra.NoArgs,
@@ -70,6 +71,9 @@ func (s *session) listCommand(n *noun) *cobra.Command {
 			if err := s.open(cmd); err != nil {
 				return err
 			}
+			if order != "" {
+				query.Set("sort", order)
+			}
 			if follow {
 				return s.follow(cmd.Context(), n, query)
 			}
@@ -81,6 +85,7 @@ func (s *session) listCommand(n *noun) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringArrayVar(&filters, "filter", nil, "field=value or field~=text; may be given several times")
+	cmd.Flags().StringVar(&order, "sort", "", "field to sort by, such as name; -name is descending (default: as they were made)")
 	cmd.Flags().BoolVarP(&follow, "watch", "w", false, "go on with a line for each change, until interrupted; -o json: one event a line")
 	return cmd
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 
 	"github.com/sluice-nfv/sluice/orchestrator/backup"
 )
@@ -19,17 +18,17 @@ const prefixEnd = "/sluice/v10"
 
 // RestoreInto makes a store in an etcd cluster that has none, from a backup that
 // is checked first. What an attempt that was killed has left is removed.
-func RestoreInto(ctx context.Context, endpoints []string, from io.ReadSeeker, log *slog.Logger) (backup.Info, error) {
+func RestoreInto(ctx context.Context, c Config, from io.ReadSeeker) (backup.Info, error) {
 	info, err := checked(from)
 	if err != nil {
 		return info, err
 	}
-	b, err := dialEtcd(Config{Endpoints: endpoints, Log: log})
+	b, err := dialEtcd(c)
 	if err != nil {
 		return info, fmt.Errorf("restore store: %w", err)
 	}
 	if err := restoreInto(ctx, b, from, info); err != nil {
-		return info, errors.Join(fmt.Errorf("restore store into %v: %w", endpoints, err), b.close())
+		return info, errors.Join(fmt.Errorf("restore store into %v: %w", c.Endpoints, err), b.close())
 	}
 	return info, b.close()
 }

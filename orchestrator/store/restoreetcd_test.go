@@ -51,22 +51,23 @@ func TestRestoreIntoEtcd(t *testing.T) {
 	}
 	content, want := backedUp(t, old), shownWithout(t, old.View())
 	endpoint := []string{listen(t)}
+	into := func(endpoint []string) store.Config { return store.Config{Endpoints: endpoint, Log: discard} }
 	refused := func(err error, says string) {
 		t.Helper()
 		if err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%v, want %q", err, says)
 		}
 	}
-	_, err := store.RestoreInto(t.Context(), endpoint, bytes.NewReader(content[:len(content)-5]), discard)
+	_, err := store.RestoreInto(t.Context(), into(endpoint), bytes.NewReader(content[:len(content)-5]))
 	refused(err, "cut off")
-	_, err = store.RestoreInto(t.Context(), endpoint, &failing{Reader: bytes.NewReader(content), left: len(content) * 3 / 4}, discard)
+	_, err = store.RestoreInto(t.Context(), into(endpoint), &failing{Reader: bytes.NewReader(content), left: len(content) * 3 / 4})
 	refused(err, "input/output error")
 	_, err = store.Open(t.Context(), store.Config{Endpoints: endpoint, Log: discard})
 	refused(err, "run `sluice restore` again")
 
 	other := closeAfter(t, store.NewMemory(model.Catalog{})) // of the attempt nothing is left
 	update(t, other, newZone("00000000-0000-7000-8000-000000000999"))
-	if _, err := store.RestoreInto(t.Context(), endpoint, io.ReadSeeker(bytes.NewReader(backedUp(t, other))), discard); err != nil {
+	if _, err := store.RestoreInto(t.Context(), into(endpoint), io.ReadSeeker(bytes.NewReader(backedUp(t, other)))); err != nil {
 		t.Fatal(err)
 	}
 	s := openStore(t, store.Config{Endpoints: endpoint, Log: discard})
@@ -76,11 +77,11 @@ func TestRestoreIntoEtcd(t *testing.T) {
 	if keys, err := s.Private().Keys(t.Context(), "k/", "k0"); err != nil || len(keys) > 0 {
 		t.Errorf("%d keys of the attempt are left: %v", len(keys), err)
 	}
-	_, err = store.RestoreInto(t.Context(), endpoint, bytes.NewReader(content), discard)
+	_, err = store.RestoreInto(t.Context(), into(endpoint), bytes.NewReader(content))
 	refused(err, "has a store already")
 
 	fresh := []string{listen(t)}
-	if info, err := store.RestoreInto(t.Context(), fresh, bytes.NewReader(content), discard); err != nil || info.Entries != 2530 {
+	if info, err := store.RestoreInto(t.Context(), into(fresh), bytes.NewReader(content)); err != nil || info.Entries != 2530 {
 		t.Fatalf("%+v %v", info, err)
 	}
 	s = openStore(t, store.Config{Endpoints: fresh, Log: discard})
