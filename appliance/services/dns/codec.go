@@ -163,20 +163,45 @@ func covers(rr miekg.RR, types ...uint16) bool {
 }
 
 // hollow reports whether a record that is kept has no data though its type must
-// have some: the codec takes those for dynamic updates, and packs them wrong.
+// have some, or ends before its name: the codec takes those for dynamic updates,
+// and packs them wrong.
 func (s *sifted) hollow() bool {
 	for _, rrs := range [][]miekg.RR{s.answers, s.ns} {
 		for _, rr := range rrs {
-			switch rr.(type) {
-			case *miekg.APL, *miekg.NULL, *miekg.RFC3597:
-			default:
-				if rr.Header().Rdlength == 0 {
-					return true
-				}
+			if empty(rr) {
+				return true
 			}
 		}
 	}
 	return false
+}
+
+func empty(rr miekg.RR) bool {
+	switch v := rr.(type) {
+	case *miekg.SOA:
+		return v.Mbox == ""
+	case *miekg.MX:
+		return v.Mx == ""
+	case *miekg.SRV:
+		return v.Target == ""
+	case *miekg.SVCB:
+		return v.Target == ""
+	case *miekg.HTTPS:
+		return v.Target == ""
+	case *miekg.NAPTR:
+		return v.Replacement == ""
+	case *miekg.AFSDB:
+		return v.Hostname == ""
+	case *miekg.KX:
+		return v.Exchanger == ""
+	case *miekg.RP:
+		return v.Txt == ""
+	case *miekg.RRSIG:
+		return v.SignerName == ""
+	case *miekg.APL, *miekg.NULL, *miekg.RFC3597:
+		return false
+	}
+	return rr.Header().Rdlength == 0
 }
 
 // rebinds reports whether an address in the answer is a blocked one, in SVCB

@@ -2,6 +2,7 @@ package dns
 
 import (
 	"bytes"
+	"errors"
 	"math/rand/v2"
 	"net/netip"
 	"os"
@@ -268,4 +269,30 @@ func mutate(random *rand.Rand, p []byte, from int) []byte {
 		}
 	}
 	return p
+}
+
+// TestCutRecords: a record whose data end before they are complete, at the end
+// of a field, makes an answer unreadable; the codec takes it for whole.
+func TestCutRecords(t *testing.T) {
+	for qtype, data := range map[uint16][]byte{
+		dns.TypeSOA:   {0},
+		dns.TypeMX:    {0, 10},
+		dns.TypeSRV:   {0, 1, 0, 1, 0, 53},
+		dns.TypeHTTPS: {0, 1},
+		dns.TypeSVCB:  {0, 1},
+		dns.TypeNAPTR: {0, 1, 0, 1, 0, 0, 0},
+		dns.TypeAFSDB: {0, 1},
+		dns.TypeKX:    {0, 1},
+		dns.TypeRP:    {0},
+		dns.TypeRRSIG: {0, 1, 8, 2, 0, 0, 0, 9, 0, 0, 0, 9, 0, 0, 0, 9, 0, 9},
+	} {
+		msg := pack(t, truth(t, question(www, qtype)))
+		msg[7] = 1
+		msg = append(msg, 0xC0, headerLen, byte(qtype>>8), byte(qtype), 0, 1, 0, 0, 0, 9, 0, byte(len(data)))
+		msg = append(msg, data...)
+		e, err := digest(msg, &ask{name: appendName(nil, www), qtype: qtype}, nil)
+		if !errors.Is(err, errMalformed) {
+			t.Errorf("%s: %+v, %v", dns.TypeToString[qtype], e, err)
+		}
+	}
 }
