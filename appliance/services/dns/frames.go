@@ -3,6 +3,8 @@ package dns
 import (
 	"net"
 	"time"
+
+	"github.com/sluice-nfv/sluice/appliance/wire/datagram"
 )
 
 // maxFrame is the longest query taken over TCP, in bytes.
@@ -15,6 +17,10 @@ type frames struct {
 	// buf[at:end] is read and not taken yet.
 	buf     [2 * (2 + maxFrame)]byte
 	at, end int
+	// pace lets some queries come together while a guest sends them often, one
+	// behind the other without waiting; taken are those since the last read.
+	pace  *datagram.Pace
+	taken int
 }
 
 // size is the length of the next query; ok is false until that is known.
@@ -51,14 +57,27 @@ func (f *frames) next() ([]byte, error) {
 		}
 		f.end = copy(f.buf[:], f.buf[f.at:f.end])
 		f.at = 0
-		n, err := f.conn.Read(f.buf[f.end:])
+		n, err := f.read()
 		if err != nil {
 			return nil, err
 		}
 		f.end += n
 	}
+	f.taken++
 	n, _ := f.size()
 	frame := f.buf[f.at+2 : f.at+2+n]
 	f.at += 2 + n
 	return frame, nil
+}
+
+// read rests first if that is worth it: not for a guest who waits for each
+// answer.
+func (f *frames) read() (int, error) {
+	if f.taken > 1 {
+		f.pace.Rest()
+	}
+	n, err := f.conn.Read(f.buf[f.end:])
+	f.pace.Came(f.taken, f.end+n == len(f.buf))
+	f.taken = 0
+	return n, err
 }

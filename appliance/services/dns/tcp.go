@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/sluice-nfv/sluice/appliance/wire/datagram"
 )
 
 // tcpListener serves TCP (RFC 7766): connections stay open between queries,
@@ -121,7 +123,7 @@ func (c *tcpConn) serve() {
 		q   query
 		t   tally
 		out []byte
-		in  = frames{conn: c.conn, limits: c.net.limits}
+		in  = frames{conn: c.conn, limits: c.net.limits, pace: datagram.NewPace()}
 	)
 	for left := c.net.limits.tcpBytes; left > 0; {
 		frame, err := in.next()

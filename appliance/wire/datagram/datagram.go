@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/netip"
 	"sync"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -40,8 +39,7 @@ type Socket struct {
 	in, out         *mmsg.Batch
 	inName, outName [Batch]unix.RawSockaddrInet4
 	buffers         [Batch][MaxLen]byte
-	pace            pace
-	started         time.Time
+	pace            *Pace
 
 	mu      sync.Mutex // of one
 	one     *mmsg.Batch
@@ -56,7 +54,7 @@ func New(conn *net.UDPConn) (*Socket, error) {
 	}
 	s := &Socket{
 		conn: conn, in: mmsg.Receiving(raw, Batch), out: mmsg.Sending(raw, Batch), one: mmsg.Sending(raw, 1),
-		pace: newPace(), started: time.Now(),
+		pace: NewPace(),
 	}
 	for i := range Batch {
 		s.in.Set(i, s.buffers[i][:])
@@ -74,13 +72,13 @@ func New(conn *net.UDPConn) (*Socket, error) {
 // Receive waits for at least one packet and returns how many came, at most
 // Batch. Their data stand until the next call. After Close it is net.ErrClosed.
 func (s *Socket) Receive(in []Packet) (int, error) {
-	s.pace.rest()
+	s.pace.Rest()
 	n := min(len(in), Batch)
 	for i := range n {
 		s.in.Headers[i].Namelen = unix.SizeofSockaddrInet4
 	}
 	n, err := s.in.Move(n, true)
-	s.pace.came(n, time.Since(s.started))
+	s.pace.Came(n, n == Batch)
 	for i := range n {
 		h, from := &s.in.Headers[i], &s.inName[i]
 		in[i] = Packet{

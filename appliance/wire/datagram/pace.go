@@ -20,32 +20,38 @@ const (
 	restsHeld = 7
 )
 
-// pace decides when a receiver rests.
-type pace struct {
-	last time.Duration // when packets were last received
-	gap  time.Duration // mean time between packets, over some batches
-	full bool          // the last batch did not take all there were
-	held int           // rests in a row
-	nap  *mmsg.Nap
+// Pace decides when a receiver rests, and is one goroutine's.
+type Pace struct {
+	started time.Time
+	last    time.Duration // when packets were last received
+	gap     time.Duration // mean time between packets, over some batches
+	more    bool          // the last batch did not take all there were
+	held    int           // rests in a row
+	nap     *mmsg.Nap
 }
 
-func newPace() pace { return pace{gap: time.Second, nap: mmsg.NapFor(restFor)} }
+// NewPace makes the pace of a receiver that has received nothing yet.
+func NewPace() *Pace {
+	return &Pace{started: time.Now(), gap: time.Second, nap: mmsg.NapFor(restFor)}
+}
 
-// came notes that n packets were received at a time.
-func (p *pace) came(n int, now time.Duration) {
+// Came notes that n packets were received at a time, and whether more wait.
+func (p *Pace) Came(n int, more bool) { p.came(n, more, time.Since(p.started)) }
+
+func (p *Pace) came(n int, more bool, now time.Duration) {
 	gap := min(now-p.last, time.Second) / time.Duration(max(n, 1))
 	p.gap += (gap - p.gap) / 4
-	p.last, p.full = now, n == Batch
+	p.last, p.more = now, more
 }
 
 // often reports whether it is worth while to rest before the next receive.
-func (p *pace) often() bool { return p.gap < oftenGap && !p.full }
+func (p *Pace) often() bool { return p.gap < oftenGap && !p.more }
 
-// rest waits a little, while packets come often. Most rests are naps, of which
+// Rest waits a little, while packets come often. Most rests are naps, of which
 // the Go scheduler is not told: it would go looking for work, and wake its
 // monitor thread, which is what resting is to save. Now and then the processor
 // is given up for good, so that whoever else needs it has it.
-func (p *pace) rest() {
+func (p *Pace) Rest() {
 	switch {
 	case !p.often():
 	case p.held < restsHeld:

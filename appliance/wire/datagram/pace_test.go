@@ -6,12 +6,12 @@ import (
 )
 
 // fed is a pace after batches of n packets, gap apart.
-func fed(batches, n int, gap time.Duration) *pace {
-	p := newPace()
+func fed(batches, n int, gap time.Duration) *Pace {
+	p := NewPace()
 	for range batches {
-		p.came(n, p.last+gap)
+		p.came(n, n == Batch, p.last+gap)
 	}
-	return &p
+	return p
 }
 
 // TestOften: a receiver rests while packets come faster than it is worth waking
@@ -40,7 +40,7 @@ func TestOften(t *testing.T) {
 // TestOftenEnds: the first packet after a pause is the end of resting.
 func TestOftenEnds(t *testing.T) {
 	p := fed(100, 4, 100*time.Microsecond)
-	p.came(1, p.last+time.Millisecond)
+	p.came(1, false, p.last+time.Millisecond)
 	if p.often() {
 		t.Errorf("rests after a pause, gap %v", p.gap)
 	}
@@ -51,11 +51,11 @@ func TestRestGivesUp(t *testing.T) {
 	p := fed(100, 4, 100*time.Microsecond)
 	for range 3 {
 		for want := 1; want <= restsHeld; want++ {
-			if p.rest(); p.held != want {
+			if p.Rest(); p.held != want {
 				t.Fatalf("rest %d, held %d", want, p.held)
 			}
 		}
-		if p.rest(); p.held != 0 {
+		if p.Rest(); p.held != 0 {
 			t.Fatalf("the processor was held %d times", p.held)
 		}
 	}
