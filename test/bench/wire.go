@@ -117,6 +117,11 @@ func cpuTime(pid int) (time.Duration, error) {
 	return time.Duration(ts.Nano()), nil
 }
 
+// settling is how long a server has been up before it is measured: the agent
+// looks through the kernel's connections in the second after its first spec, and
+// the host has a table for them a hundred times as large as a router's.
+const settling = 3 * time.Second
+
 // measured runs a server on the wire and returns its CPU time per unit of the
 // work that load says was done.
 func measured(ctx context.Context, l *lab.Lab, s server, load func(context.Context) (done int, err error)) (time.Duration, error) {
@@ -124,6 +129,7 @@ func measured(ctx context.Context, l *lab.Lab, s server, load func(context.Conte
 		return 0, err
 	}
 	defer l.Stop(s.name, 5*time.Second)
+	time.Sleep(settling)
 	before, err := cpuTime(l.PID(s.name))
 	if err != nil {
 		return 0, err
