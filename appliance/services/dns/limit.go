@@ -37,7 +37,7 @@ var defaultLimits = limits{
 	cacheBytes: 16 << 20,
 	tcpConns:   256, tcpPerGuest: 16,
 	tcpIdle: 10 * time.Second, tcpFrame: 5 * time.Second,
-	tcpPipeline: 64, tcpBytes: 4 << 20,
+	tcpPipeline: 64, tcpBytes: 64 << 20,
 }
 
 // bucket is a token bucket in one word: the time it was last empty, in

@@ -356,6 +356,31 @@ func TestTCPLimits(t *testing.T) {
 	}
 }
 
+// TestTCPShare: who asks on after his share has the answers to all before its
+// end, and then the end, not a reset that takes them away.
+func TestTCPShare(t *testing.T) {
+	const share = 100
+	query := pack(t, question("web", dns.TypeA))
+	s := running(t, sample(), func(l *limits) { l.tcpBytes = share * (2 + len(query)) })
+	for range 20 {
+		conn := dialTCP(t, s)
+		for range 3 * share {
+			sendFrame(t, conn, query)
+		}
+		answers := 0
+		var err error
+		for err == nil {
+			if _, err = readFrame(conn); err == nil {
+				answers++
+			}
+		}
+		if answers != share || !errors.Is(err, io.EOF) {
+			t.Fatalf("%d answers of %d, then %v", answers, share, err)
+		}
+		conn.Close()
+	}
+}
+
 func TestPlanRefuses(t *testing.T) {
 	for field, change := range map[string]func(*agentv1.Content){
 		"/content/dns/0/interface":   func(c *agentv1.Content) { c.DNS[0].Interface = mgmtMAC },

@@ -3,6 +3,7 @@ package dns
 import (
 	"encoding/binary"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -114,25 +115,34 @@ type tcpConn struct {
 }
 
 // serve answers queries until the guest is done, silent for too long, or has
-// had its share; queries still under way are answered before it closes. Answers
-// to queries that came together leave together.
+// had its share; queries still under way are answered before it closes.
 func (c *tcpConn) serve() {
 	defer c.conn.Close() //nolint:errcheck // everything was written
-	defer c.drain()
+	spent := c.answer()
+	c.drain()
+	if spent {
+		c.linger()
+	}
+}
+
+// answer answers queries; those that came together leave together. It reports
+// whether the guest has had its share.
+func (c *tcpConn) answer() (spent bool) {
 	var (
 		q   query
 		t   tally
 		out []byte
 		in  = frames{conn: c.conn, limits: c.net.limits, pace: datagram.NewPace()}
 	)
-	for left := c.net.limits.tcpBytes; left > 0; {
+	left := c.net.limits.tcpBytes
+	for left > 0 {
 		frame, err := in.next()
 		if err != nil {
 			break // what was answered is still sent
 		}
 		left -= 2 + len(frame)
 		if out, err = c.slot(out); err != nil {
-			return
+			return false
 		}
 		start := len(out)
 		q.overTCP = true
@@ -153,11 +163,22 @@ func (c *tcpConn) serve() {
 		}
 		if !in.buffered() || len(out) > maxMessage {
 			if out, err = c.flush(out); err != nil {
-				return
+				return false
 			}
 		}
 	}
-	c.flush(out) //nolint:errcheck // it ends anyway
+	_, err := c.flush(out)
+	return err == nil && left <= 0
+}
+
+// linger lets the guest read its last answers: closed with queries that nobody
+// read, the connection would be reset, and they would be lost.
+func (c *tcpConn) linger() {
+	conn, ok := c.conn.(*net.TCPConn)
+	if !ok || conn.CloseWrite() != nil || conn.SetReadDeadline(time.Now().Add(c.net.limits.tcpFrame)) != nil {
+		return
+	}
+	_, _ = io.Copy(io.Discard, conn) // until the guest closes too, or the time is up
 }
 
 // slot takes a place in the guest's pipeline, and waits while that is full.
