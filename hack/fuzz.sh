@@ -20,9 +20,9 @@ for package in $(grep -rl SLUICE_MUTATIONS --include='*_test.go' . | xargs -n1 d
 	echo "== $package mutated packets (${MUTATIONS:-100000000})"
 	SLUICE_MUTATIONS=${MUTATIONS:-100000000} go test -tags nomsgpack -count=1 -timeout 2h -run '^TestMutated$' -v "$package" | grep -E 'packets, seed|^(ok|FAIL|---)'
 done
-echo "== mutated requests on the wire (${WIRE_PACKETS:-10000000})"
+echo "== mutated packets on the wire (${WIRE_PACKETS:-10000000})"
 if [ "$(id -u)" = 0 ]; then
-	SLUICE_WIRE_PACKETS=${WIRE_PACKETS:-10000000} go test -tags nomsgpack -count=1 -timeout 2h -run '^TestMutatedOnTheWire$' -v ./test/scenario/dhcp | grep -E 'packets|^(ok|FAIL|---)'
+	SLUICE_WIRE_PACKETS=${WIRE_PACKETS:-10000000} go test -tags nomsgpack -count=1 -timeout 2h -run '^TestMutatedOnTheWire$' -v ./test/scenario/dhcp ./test/scenario/dns 2>/dev/null | grep -E 'packets|^(ok|FAIL|---)'
 else
 	echo "not run: needs root, to make network namespaces"
 fi

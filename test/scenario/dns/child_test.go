@@ -29,7 +29,9 @@ func TestMain(m *testing.M) {
 		err = playRouter()
 	case "upstream":
 		err = playUpstream(os.Getenv(childEnv + "_LISTEN"))
-	case "flood", "random", "slowloris", "mutate":
+	case "liar":
+		err = playLiar(os.Getenv(childEnv+"_LISTEN"), packets())
+	case "flood", "random", "slowloris", "mutate", "curious":
 		interrupted := make(chan os.Signal, 1)
 		signal.Notify(interrupted, os.Interrupt)
 		err = playHarm(os.Getenv(childEnv), interrupted)

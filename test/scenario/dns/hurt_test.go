@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	mathrand "math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -126,37 +125,6 @@ func TestRandomNames(t *testing.T) {
 	}
 }
 
-// mutated is how many packets TestMutated sends; more for a soak test.
-func mutated() string {
-	if n := os.Getenv(mutatedEnv); n != "" {
-		return n
-	}
-	return "20000"
-}
-
-const mutatedEnv = "SLUICE_DNS_MUTATED"
-
-// TestMutated: packets that were changed at random neither end the server nor
-// make it grow, and it answers as before. SLUICE_DNS_MUTATED is their number.
-func TestMutated(t *testing.T) {
-	w := newWorld(t)
-	before := w.routerMemory()
-	if out := w.harmOnce("mutate"); out != mutated() {
-		t.Fatalf("%s packets were sent, want %s", out, mutated())
-	}
-	w.tellAll([]story{
-		{"a name", dig + "+short web.lan.test", []string{"10.77.0.10"}, ""},
-		{"by TCP", dig + "+tcp +short web.lan.test", []string{"10.77.0.10"}, ""},
-	})
-	// A cache of 16 MiB may be full now, and the collector behind.
-	if grown := w.routerMemory() - before; grown > 64<<20 {
-		t.Errorf("the server grew by %d MiB", grown>>20)
-	}
-	if n := w.tell(order{}).Status.Counters["dns_malformed_queries_total"]; n == 0 {
-		t.Error("nothing was malformed")
-	}
-}
-
 // harmOnce waits until a part has ended, and returns what it printed last.
 func (w *world) harmOnce(part string) string {
 	w.t.Helper()
@@ -184,46 +152,6 @@ func (w *world) routerMemory() int {
 	return pages * os.Getpagesize()
 }
 
-// seeds are packets as real clients send them: dig's with EDNS and cookie, the C
-// library's, a transfer, an update, an answer.
-var seeds = []string{
-	"\x12\x34\x01\x20\x00\x01\x00\x00\x00\x00\x00\x01\x03web\x03lan\x04test\x00\x00\x01\x00\x01\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x0c\x00\x0a\x00\x08\x01\x02\x03\x04\x05\x06\x07\x08",
-	"\xab\xcd\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x03www\x07example\x04test\x00\x00\x1c\x00\x01",
-	"\x00\x01\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x03lan\x04test\x00\x00\xfc\x00\x01",
-	"\x00\x02\x28\x00\x00\x01\x00\x00\x00\x01\x00\x00\x03lan\x04test\x00\x00\x06\x00\x01\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04\x0a\x00\x00\x01",
-	"\x00\x03\x81\x80\x00\x01\x00\x01\x00\x00\x00\x00\x03web\x03lan\x04test\x00\x00\x01\x00\x01\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04\x0a\x00\x00\x01",
-}
-
-// mutate sends packets that were changed at random, one in a hundred over TCP.
-func mutate(total int) (sent int, err error) {
-	conn, err := net.DialUDP("udp4", &net.UDPAddr{IP: net.ParseIP(harmIP)}, &net.UDPAddr{IP: net.ParseIP(routerIP), Port: 53})
-	if err != nil {
-		return 0, err
-	}
-	defer conn.Close()
-	r := mathrand.New(mathrand.NewPCG(1, 2)) //nolint:gosec // the same ones every time
-	for ; sent < total; sent++ {
-		pkt := []byte(seeds[r.IntN(len(seeds))])
-		for range 1 + r.IntN(6) {
-			pkt[r.IntN(len(pkt))] = byte(r.Uint32())
-		}
-		if r.IntN(4) == 0 {
-			pkt = pkt[:r.IntN(len(pkt)+1)]
-		}
-		if sent%100 != 0 {
-			_, _ = conn.Write(pkt) // an earlier one's ICMP error
-			continue
-		}
-		c, err := net.Dial("tcp4", routerIP+":53")
-		if err != nil {
-			return sent, err
-		}
-		_, _ = c.Write(append([]byte{byte(r.Uint32() & 3), byte(r.Uint32())}, pkt...))
-		c.Close()
-	}
-	return sent, nil
-}
-
 // playHarm does what hurts until it is interrupted, and says how much it did.
 func playHarm(part string, done <-chan os.Signal) error {
 	var n int
@@ -234,9 +162,9 @@ func playHarm(part string, done <-chan os.Signal) error {
 	case "slowloris":
 		n, err = slowloris(ready, done)
 	case "mutate":
-		if n, err = strconv.Atoi(mutated()); err == nil {
-			n, err = mutate(n)
-		}
+		n, err = mutate(packets())
+	case "curious":
+		n, err = curious(ready, done)
 	default:
 		n, err = flood(part == "random", ready, done)
 	}

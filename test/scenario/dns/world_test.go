@@ -141,7 +141,7 @@ func (w *world) startUpstream() {
 	if line, err := out.ReadString('\n'); line != "ready\n" {
 		w.t.Fatalf("upstream: %q %v", line, err)
 	}
-	w.endUpstream = func() { c.Process.Kill() }
+	w.endUpstream = func() { c.Process.Kill(); c.Process.Wait() }
 	go func() {
 		for {
 			name, err := out.ReadString('\n')
