@@ -2,7 +2,6 @@ package kernel
 
 import (
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -21,7 +20,6 @@ const (
 	// smallest frame: 64 bytes with the checksum, which no packet in a kernel has.
 	smallest = 60
 	flood    = 50_000
-	slice    = time.Second
 )
 
 // full is want with a management nic and mappings of other guests.
@@ -96,7 +94,6 @@ func (s *site) generator(file string, lines ...string) {
 	for _, line := range lines {
 		var err error
 		s.inside.Do(func() {
-			// The name that this has for a namespace is the thread's.
 			err = os.WriteFile("/proc/thread-self/net/pktgen/"+file, []byte(line+"\n"), 0)
 		})
 		if err != nil {
@@ -119,55 +116,4 @@ func (s *site) departed() (n int) {
 	}
 	s.check(err)
 	return n
-}
-
-// BenchmarkFlowtableConnects is for connections that are over at once, which
-// have an entry made for nothing.
-func BenchmarkFlowtableConnects(b *testing.B) {
-	s := fast(b)
-	var l net.Listener
-	var err error
-	s.outside.Do(func() { l, err = net.Listen("tcp4", server.String()) })
-	s.check(err)
-	defer l.Close()
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			_, _ = io.Copy(io.Discard, c) // until the other side ends
-			_ = c.Close()
-		}
-	}()
-	var with, without float64
-	for range b.N {
-		for _, off := range []bool{false, true} {
-			s.k.NoFlowtables = off
-			s.apply(s.full())
-			time.Sleep(2 * time.Second) // what the kernel still has to do of it
-			n, began := 0, time.Now()
-			s.inside.Do(func() {
-				for ; time.Since(began) < 2*slice; n++ {
-					c, e := net.Dial("tcp4", server.String())
-					if e != nil {
-						err = e
-						return
-					}
-					_, _ = c.Write([]byte("question"))
-					_ = c.(*net.TCPConn).SetLinger(0)
-					_ = c.Close()
-				}
-			})
-			s.check(err)
-			if rate := float64(n) / time.Since(began).Seconds(); off {
-				without += rate
-			} else {
-				with += rate
-			}
-		}
-	}
-	b.ReportMetric(with/float64(b.N), "fast-connects/s")
-	b.ReportMetric(without/float64(b.N), "connects/s")
-	b.ReportMetric(with/without, "ratio")
 }
