@@ -23,6 +23,12 @@ func TestPacketFilter(t *testing.T) {
 		map[string]int{"TestTheKernelTakesTheTable": 1}, "appliance/dataplane/netfilter")
 }
 
+// TestConnections has Debian's kernel, which cannot delete by a part of a tuple,
+// end connections by what it lists.
+func TestConnections(t *testing.T) {
+	passes(t, Guest{Modules: "nf_conntrack nf_conntrack_netlink"}, map[string]int{"TestEnd": 1}, "appliance/dataplane/nl")
+}
+
 // TestFlowtables has the data plane use the fast path of Debian's kernel.
 func TestFlowtables(t *testing.T) {
 	passes(t, Flowtables("-test.run='Flowtable|AsNftPrints'"), map[string]int{

@@ -95,7 +95,7 @@ func (k *Kernel) End(ctx context.Context, ends []dataplane.End) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return k.connections.End(ends)
+	return k.connections.End(ctx, ends)
 }
 
 // Announce implements dataplane.Kernel.

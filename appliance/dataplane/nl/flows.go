@@ -53,7 +53,7 @@ func request(kind, flags int) *nl.NetlinkRequest {
 func (c *Connections) Sweep(ctx context.Context, stale func(dataplane.Flow) bool) (int, error) {
 	total := 0
 	for range attempts {
-		n, err := c.sweep(ctx, stale)
+		n, err := c.sweep(ctx, request(connGet, unix.NLM_F_DUMP), stale)
 		total += n
 		if !errors.Is(err, netlink.ErrDumpInterrupted) {
 			return total, err
@@ -62,9 +62,10 @@ func (c *Connections) Sweep(ctx context.Context, stale func(dataplane.Flow) bool
 	return total, fmt.Errorf("connections change too fast to read them: %w", netlink.ErrDumpInterrupted)
 }
 
-func (c *Connections) sweep(ctx context.Context, stale func(dataplane.Flow) bool) (ended int, err error) {
+// sweep ends what is stale of the connections that the kernel is asked for.
+func (c *Connections) sweep(ctx context.Context, ask *nl.NetlinkRequest, stale func(dataplane.Flow) bool) (ended int, err error) {
 	var gone [][]byte
-	err = c.sockets.do(request(connGet, unix.NLM_F_DUMP), func(m []byte) {
+	err = c.sockets.do(ask, func(m []byte) {
 		if f, ok := flow(m); ok && ctx.Err() == nil && stale(f) {
 			gone = append(gone, slices.Clone(m[nl.SizeofNfgenmsg:]))
 		}
@@ -86,22 +87,40 @@ func nothing([]byte) {}
 
 // End ends all connections that were asked of the address (and port) of one of
 // ends, or answered to it. The kernel finds them itself, without a word about
-// the others. It fails with ErrUnsupported where it cannot, which is before
-// Linux 6.12.
-func (c *Connections) End(ends []dataplane.End) error {
+// the others: since Linux 6.12 it deletes by a part of the tuple; before, it
+// takes that for a whole one that is too short, but lists by it (since 5.8), and
+// what it lists is deleted one by one. ErrUnsupported: it does neither.
+func (c *Connections) End(ctx context.Context, ends []dataplane.End) error {
 	for _, e := range ends {
-		if err := c.sockets.do(ending(e), nothing); errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) {
+		err := c.sockets.do(about(e, connDelete, unix.NLM_F_ACK), nothing)
+		if unknown(err) {
+			err = c.endListed(ctx, e)
+		}
+		switch {
+		case unknown(err):
 			return fmt.Errorf("%w: %w", errors.ErrUnsupported, err)
-		} else if err != nil && !errors.Is(err, unix.ENOENT) {
+		case err != nil && !errors.Is(err, unix.ENOENT):
 			return err
 		}
 	}
 	return nil
 }
 
-// ending is the request to delete by a part of the tuple. A kernel that knows no
-// such filters takes the tuple for a whole one, and refuses it as too short.
-func ending(e dataplane.End) *nl.NetlinkRequest {
+// unknown is whether the kernel does not understand a filter.
+func unknown(err error) bool { return errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) }
+
+// endListed ends what the kernel lists for an end.
+func (c *Connections) endListed(ctx context.Context, e dataplane.End) (err error) {
+	for range attempts {
+		if _, err = c.sweep(ctx, about(e, connGet, unix.NLM_F_DUMP), e.Of); !errors.Is(err, netlink.ErrDumpInterrupted) {
+			break
+		}
+	}
+	return err
+}
+
+// about is a request about all connections that have a part of their tuple.
+func about(e dataplane.End, message, flags int) *nl.NetlinkRequest {
 	kind, counts := tupleAsked, uint32(countsIPTo)
 	if e.Answer {
 		kind = tupleAnswer
@@ -121,7 +140,7 @@ func ending(e dataplane.End) *nl.NetlinkRequest {
 	}
 	which.AddRtAttr(filterAsked, nl.Uint32Attr(asked))
 	which.AddRtAttr(filterAnswer, nl.Uint32Attr(answer))
-	req := request(connDelete, unix.NLM_F_ACK)
+	req := request(message, flags)
 	req.AddData(tuple)
 	req.AddData(which)
 	return req
