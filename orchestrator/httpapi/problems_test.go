@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -468,11 +469,24 @@ var effects = map[string]string{
 	"image-corrupted": "reconcile.TestInspectImage", "invalid-format": "reconcile.TestInspectImage", "invalid-source": "reconcile.TestInspectImage",
 	"l2-realize-failed": "reconcile.TestAttachFailsOnTheSecondHost", "interface-in-use": "hostnet/vlan.TestType", "device-name-taken": "hostnet/novlan.TestType", "physical-interface-missing": "hostnet/novlan.TestType",
 	// Of calls that the reconciler makes, for conditions and its log.
-	"host-missing": "reconcile", "host-not-fenced": "model.TestFenceEndsWhenAllIsRemoved", "router-wanted": "model.TestRouterLife",
+	"host-missing": "reconcile.TestConsoleIsRefused", "host-not-fenced": "model.TestFenceEndsWhenAllIsRemoved", "router-wanted": "model.TestRouterLife",
 	// Only where an offering or a network was stored before there was the rule that keeps it whole.
 	"no-public-network": "plan/offering.TestChoose", "no-router-service": "model.TestEnsureRouterRefused",
 	// A store that is not there answers no call that has a token.
-	"store-behind": "store", "store-closed": "store",
+	"store-behind": "store.TestUndecodableChange", "store-closed": "store.TestMemory",
+}
+
+func TestEffectsAreTested(t *testing.T) {
+	for code, test := range effects {
+		at := strings.LastIndex(test, ".")
+		files, _ := filepath.Glob(filepath.Join("..", test[:at], "*_test.go"))
+		if !slices.ContainsFunc(files, func(file string) bool {
+			text, err := os.ReadFile(file)
+			return err == nil && strings.Contains(string(text), "func "+test[at+1:]+"(")
+		}) {
+			t.Errorf("%s: there is no %s", code, test)
+		}
+	}
 }
 
 func (g *ground) change(change func(*model.Tx)) {

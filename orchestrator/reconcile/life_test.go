@@ -665,13 +665,15 @@ func TestConsoleIsRefused(t *testing.T) {
 	if _, err := s.r.RouterConsole(t.Context(), uuid, 10); v1.Code(err) != "console-unreadable" {
 		t.Errorf("without a domain: %v", err)
 	}
-	stored(s, func(tx *model.Tx) (int, error) {
-		r := model.Copy(model.Get[v1.VirtualRouter](tx.View, uuid))
-		r.HostUUID = ""
-		tx.Save(r)
-		return 0, nil
-	})
-	if _, err := s.r.RouterConsole(t.Context(), uuid, 10); v1.Code(err) != "router-not-placed" {
-		t.Errorf("without a host: %v", err)
+	for host, code := range map[string]string{"": "router-not-placed", "gone": "host-unreachable"} {
+		stored(s, func(tx *model.Tx) (int, error) {
+			r := model.Copy(model.Get[v1.VirtualRouter](tx.View, uuid))
+			r.HostUUID = host
+			tx.Save(r)
+			return 0, nil
+		})
+		if _, err := s.r.RouterConsole(t.Context(), uuid, 10); v1.Code(err) != code || host != "" && !strings.Contains(err.Error(), "(host-missing)") {
+			t.Errorf("on host %q: %v, want %s", host, err, code)
+		}
 	}
 }
