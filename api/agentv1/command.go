@@ -106,7 +106,8 @@ type Event struct {
 	Time time.Time `json:"time"`
 	// Type is accepted, applied, incomplete, healed, service-fault,
 	// service-ready, enrolled, address-conflict (a guest declined its address),
-	// or lost (events were dropped before this one).
+	// name-clash (several guests have a name, all of which DNS answers with),
+	// name-clash-ended, warning, or lost (events were dropped before this one).
 	Type       string `json:"type"`
 	Generation uint64 `json:"generation,omitempty"`
 	// Service is the service concerned, where it is one.

@@ -37,4 +37,8 @@ type DNSTLS struct {
 type DNSRecord struct {
 	Name string     `json:"name"`
 	IP   netip.Addr `json:"ip"`
+	// Owner is set where one has several addresses by this name: records of one
+	// name and owner belong together. Names that several have are all answered,
+	// and reported; a record without an owner is its own.
+	Owner string `json:"owner,omitempty"`
 }

@@ -125,7 +125,9 @@ func (a *App) Run(ctx context.Context) error {
 		defer close(loops)
 		a.agent.Run(ctx)
 	}()
-	go a.passEvents(ctx)
+	for _, events := range a.router.services.Events {
+		go a.passEvents(ctx, events)
+	}
 	go a.watchPressure(ctx)
 	go a.sweepLate(ctx)
 	if err := a.guard(ctx); err != nil {
@@ -217,12 +219,12 @@ func (a *App) ready(what, where string) {
 	fmt.Fprintf(a.cfg.Console, "sluice-agent: ready router=%s %s=%s version=%s\n", a.agent.Router(), what, where, a.cfg.Version)
 }
 
-func (a *App) passEvents(ctx context.Context) {
+func (a *App) passEvents(ctx context.Context, events <-chan agentv1.Event) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case ev := <-a.router.services.Events: // a nil channel never speaks
+		case ev := <-events:
 			a.agent.Tell(ev)
 		}
 	}

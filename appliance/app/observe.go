@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,9 +23,12 @@ func (r *Router) Observe(context.Context) agent.Observation {
 		Flowtables:     r.plane.Offloads(),
 	}
 	r.mu.Lock()
-	o.Warnings = r.warnings
+	o.Warnings = slices.Clone(r.warnings)
 	o.Refused = map[agentv1.Refusal]uint64{agentv1.RefusedForPorts: r.table.NoPort, agentv1.RefusedForRoom: r.table.NoRoom}
 	r.mu.Unlock()
+	for _, warnings := range r.services.Warnings {
+		o.Warnings = append(o.Warnings, warnings()...)
+	}
 	return o
 }
 

@@ -82,9 +82,12 @@ type Services struct {
 	Servers  []Server
 	// Claims are made of a content that all Planners find good.
 	Claims []func(agentv1.Content) Claims
-	// Leases and Events are the DHCP server's facts; may be nil.
+	// Leases are the DHCP server's facts; may be nil.
 	Leases func() []agentv1.LeaseStatus
-	Events <-chan agentv1.Event
+	// Events are what the servers notice.
+	Events []<-chan agentv1.Event
+	// Warnings are what people should look into though all is as wanted.
+	Warnings []func() []string
 }
 
 // NewServices is the list. A new service is one line in it.
@@ -108,7 +111,8 @@ func NewServices(log *slog.Logger) Services {
 			func(c agentv1.Content) Claims { return eip.NewClaims(c) },
 			func(c agentv1.Content) Claims { return portforwarding.NewClaims(c) },
 		},
-		Leases: leases.Leases,
-		Events: leases.Events(),
+		Leases:   leases.Leases,
+		Events:   []<-chan agentv1.Event{leases.Events(), names.Events()},
+		Warnings: []func() []string{names.Warnings},
 	}
 }

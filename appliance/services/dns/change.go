@@ -54,6 +54,7 @@ func (s *Server) Change(_ context.Context, next agentv1.Content, ch agentv1.Chan
 		t.config.Records = n.Records
 		t.zone = t.zone.edited(t.config, e.Records)
 		sv.net.table.Store(&t)
+		s.clash(sv, sv.clashes.changed(&t, e.Records))
 	}
 	s.remember(next)
 	return s.failed

@@ -30,6 +30,7 @@ const (
 	countUpstreamFailure
 	countReopened
 	countSocketError
+	countEventLost
 	counterCount
 )
 
@@ -57,6 +58,7 @@ var counterNames = [counterCount]string{
 	countUpstreamFailure:  "dns_upstream_failures_total",
 	countReopened:         "dns_sockets_reopened_total",
 	countSocketError:      "dns_socket_errors_total",
+	countEventLost:        "dns_events_lost_total",
 }
 
 // counters are the server's totals. Packet loops count in a tally of their own

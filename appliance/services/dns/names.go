@@ -107,6 +107,17 @@ func (s *page) point(hash uint64, place int) {
 	s.slots[i] = hash>>32<<32 | uint64(place)
 }
 
+// each calls f with every name that exists.
+func (n *names) each(f func(node)) {
+	for i := range n.pages {
+		for rest := n.pages[i].nodes[1:]; len(rest) > 0; {
+			node, end := nextNode(rest)
+			f(node)
+			rest = rest[end:]
+		}
+	}
+}
+
 // node is a name that exists, in nodes: its length (1) and itself, how often it
 // was claimed (4), the length of its sets (4), the sets. Each record claims its
 // name and those between it and the zone's apex.

@@ -38,6 +38,7 @@ type Server struct {
 	cookies  cookieKey
 	limits   limits
 	counters counters
+	events   chan agentv1.Event
 	port     uint16
 	workers  int
 	planned  planned
@@ -57,6 +58,7 @@ type served struct {
 	net       *network
 	link      string
 	listeners map[netip.Addr]*listener
+	clashes   clashes
 }
 
 // New makes a server that serves nothing until Apply. Close it.
@@ -67,6 +69,7 @@ func New(log *slog.Logger) *Server {
 	s := &Server{
 		log: log.With("service", serviceName), ctx: ctx, stop: stop, started: time.Now(),
 		cookies: newCookieKey(secret), limits: defaultLimits, port: Port,
+		events:  make(chan agentv1.Event, eventsKept),
 		workers: min(runtime.GOMAXPROCS(0), maxWorkers), served: make(map[string]*served),
 	}
 	var err error
@@ -103,12 +106,18 @@ func (s *Server) Apply(_ context.Context, c agentv1.Content, links dataplane.Lin
 			sv = &served{net: s.newNetwork(), listeners: make(map[netip.Addr]*listener)}
 			s.served[cfg.Interface] = sv
 		}
-		sv.net.table.Store(s.newTable(sv.net.table.Load(), cfg, len(configs)))
+		before := sv.net.table.Load()
+		now := s.newTable(before, cfg, len(configs))
+		sv.net.table.Store(now)
+		if before == nil || before.zone != now.zone {
+			s.clash(sv, now.clashes())
+		}
 		sv.link = links[cfg.Interface]
 	}
 	for mac, sv := range s.served {
 		if !wanted[mac] {
 			sv.close()
+			s.clash(sv, nil)
 			delete(s.served, mac)
 		}
 	}

@@ -44,18 +44,41 @@ func (Service) Contribute(v *model.View, r *v1.VirtualRouter, nics plan.Nics, c 
 			n.Upstreams = append(n.Upstreams, netip.AddrPortFrom(ip, port))
 		}
 	}
-	for g := range plan.Guests(v, nics) {
-		if g.VM.Hostname != "" {
-			n.Records = append(n.Records, agentv1.DNSRecord{Name: g.VM.Hostname, IP: g.Nic.IP})
-		}
-	}
-	for _, r := range l3.DNSRecords {
-		for _, ip := range r.IPs {
-			n.Records = append(n.Records, agentv1.DNSRecord{Name: r.Name, IP: ip})
-		}
-	}
-	slices.SortFunc(n.Records, agentv1.CompareRecords)
-	n.Records = slices.Compact(n.Records) // a guest may have a name that the network has too
+	n.Records = records(v, nics, l3)
 	c.DNS = append(c.DNS, n)
 	return nil
+}
+
+// networkOwner is who has the names that an L3 network has beside its guests'.
+const networkOwner = "network"
+
+// records are the names of guests and of the network, sorted. Those that one has
+// several addresses by say so: the others of a name clash.
+func records(v *model.View, nics plan.Nics, l3 *v1.L3Network) (list []agentv1.DNSRecord) {
+	addresses := map[string]int{} // of a VM
+	for g := range plan.Guests(v, nics) {
+		addresses[g.VM.UUID]++
+	}
+	for g := range plan.Guests(v, nics) {
+		if g.VM.Hostname == "" {
+			continue
+		}
+		record := agentv1.DNSRecord{Name: g.VM.Hostname, IP: g.Nic.IP}
+		if addresses[g.VM.UUID] > 1 {
+			record.Owner = g.VM.UUID
+		}
+		list = append(list, record)
+	}
+	for _, r := range l3.DNSRecords {
+		owner := ""
+		if len(r.IPs) > 1 {
+			owner = networkOwner
+		}
+		for _, ip := range r.IPs {
+			list = append(list, agentv1.DNSRecord{Name: r.Name, IP: ip, Owner: owner})
+		}
+	}
+	slices.SortStableFunc(list, agentv1.CompareRecords)
+	// A guest may have a name that the network has too.
+	return slices.CompactFunc(list, func(a, b agentv1.DNSRecord) bool { return agentv1.CompareRecords(a, b) == 0 })
 }

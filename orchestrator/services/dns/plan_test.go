@@ -26,7 +26,7 @@ func TestContribute(t *testing.T) {
 	})
 	n := c.DNS[0]
 	if got := fmt.Sprint(n.Listen, " ", n.Domain, " ", n.Subnet, n.Upstreams, n.Records); len(c.DNS) != 1 ||
-		got != "[192.168.10.1] guest.example 192.168.10.0/24 [192.0.2.53:53 192.0.2.54:53] [{vm1 192.168.10.11} {vm3 192.168.10.13}]" {
+		got != "[192.168.10.1] guest.example 192.168.10.0/24 [192.0.2.53:53 192.0.2.54:53] [{vm1 192.168.10.11 } {vm3 192.168.10.13 }]" {
 		t.Errorf("got %s", got)
 	}
 }
@@ -39,7 +39,7 @@ func TestRecordsOfTheNetwork(t *testing.T) {
 			{Name: "db", IPs: []netip.Addr{netip.MustParseAddr("192.168.10.40")}},
 		}
 	})
-	if got := fmt.Sprint(c.DNS[0].Records); got != "[{db 192.168.10.40} {vm1 192.0.2.9} {vm1 192.168.10.11}]" {
+	if got := fmt.Sprint(c.DNS[0].Records); got != "[{db 192.168.10.40 } {vm1 192.0.2.9 network} {vm1 192.168.10.11 }]" {
 		t.Errorf("got %s", got)
 	}
 }
