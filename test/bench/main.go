@@ -49,6 +49,8 @@ func main() {
 			end(dhcpWaitMain(os.Args[2:]))
 		case "dhcp-change":
 			end(dhcpChangeMain())
+		case "dns-change":
+			end(dnsChangeMain())
 		case "supervise":
 			end(superviseMain(os.Args[2:]))
 		case "dns-probe":
@@ -106,6 +108,7 @@ var benchmarks = []benchmark{
 	{"dns-tcp", "DNS queries over one connection, and over a hundred", dnsTCP},
 	{"dns-miss", "DNS questions that an upstream has to answer", dnsMiss},
 	{"dns-kill-gap", "time without DNS after a kill -9 under load", dnsKillGap},
+	{"dns-start", "DNS with 65,000 names: start, one change", dnsSize},
 	{"dns-rss", "memory with 10,000 names and a full cache", dnsMemory},
 }
 
