@@ -155,11 +155,11 @@ func (s *Server) clash(sv *served, now clashes) {
 	begun := changedKeys(now, sv.clashes)
 	ended := slices.DeleteFunc(changedKeys(sv.clashes, now), func(name string) bool { return now[name] != "" })
 	for _, text := range limited(begun, func(name string) string { return now[name] }) {
-		s.log.Warn("dns names clash", "clash", text)
+		s.log.Warn("dns names clash", "warning", text)
 		s.tell(agentv1.Event{Type: eventClash, Service: serviceName, Detail: text})
 	}
 	for _, text := range limited(ended, func(name string) string { return fmt.Sprintf("name %q is one guest's again", name) }) {
-		s.log.Info("dns names no longer clash", "clash", text)
+		s.log.Info("dns names no longer clash: " + text)
 		s.tell(agentv1.Event{Type: eventClashEnded, Service: serviceName, Detail: text})
 	}
 	sv.clashes = now
