@@ -47,8 +47,8 @@ peers() {
 		chmod 755 /usr/sbin/policy-rc.d
 	fi
 	install "$@"
-	for package in "$@"; do
-		[ ! -e "/etc/init.d/$package" ] || update-rc.d "$package" disable >/dev/null 2>&1 || fail "cannot disable the service $package"
+	for service in $(dpkg -L "$@" | sed -n 's#^/etc/init.d/##p'); do
+		update-rc.d "$service" disable >/dev/null 2>&1 || fail "cannot disable the service $service"
 	done
 }
 

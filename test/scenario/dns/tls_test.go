@@ -7,12 +7,12 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"fmt"
 	"math/big"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -70,12 +70,15 @@ func (a authority) issue(t *testing.T, dir, name string, until time.Time) {
 	}
 }
 
-// startUnbound runs an unbound that speaks DNS over TLS only, with the
-// certificate in dir.
-func (w *world) startUnbound(dir string) (end func()) {
-	w.t.Helper()
-	config := filepath.Join(dir, "unbound.conf")
-	text := fmt.Sprintf(`server:
+// tlsServer is a server program that speaks DNS over TLS only, with the key and
+// the certificate in its directory, and knows www.secret.test.
+type tlsServer struct {
+	files   map[string]string // in its directory, which %[1]s is; %[2]s is its address
+	command string            // runs in the foreground, in its directory
+}
+
+var tlsServers = map[string]tlsServer{
+	"unbound": {command: "unbound -d -c server.conf", files: map[string]string{"server.conf": `server:
 	directory: %[1]q
 	chroot: ""
 	username: ""
@@ -92,11 +95,39 @@ func (w *world) startUnbound(dir string) (end func()) {
 	local-data: "www.secret.test. 1 A 203.0.113.99"
 remote-control:
 	control-enable: no
-`, dir, upstreamIP)
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		w.t.Fatal(err)
+`}},
+	"named": {command: "named -g -c server.conf", files: map[string]string{
+		"server.conf": `tls own { cert-file "%[1]s/cert.pem"; key-file "%[1]s/key.pem"; };
+options {
+	directory %[1]q;
+	listen-on port 853 tls own { %[2]s; };
+	listen-on-v6 { none; };
+	pid-file none;
+	session-keyfile none;
+	recursion no;
+	dnssec-validation no;
+};
+controls { };
+zone "secret.test" { type primary; file "secret.zone"; };
+`, "secret.zone": `$TTL 1
+@ SOA ns hostmaster 1 3600 600 86400 1
+@ NS ns
+ns A %[2]s
+www A 203.0.113.99
+`}},
+}
+
+// startTLS runs one of tlsServers in dir, where its certificate is.
+func (w *world) startTLS(server tlsServer, dir string) (end func()) {
+	w.t.Helper()
+	for file, text := range server.files {
+		text = strings.NewReplacer("%[1]q", strconv.Quote(dir), "%[1]s", dir, "%[2]s", upstreamIP).Replace(text)
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
+			w.t.Fatal(err)
+		}
 	}
-	c := exec.Command("ip", "netns", "exec", upstreamNS, "unbound", "-d", "-c", config)
+	c := exec.Command("ip", append([]string{"netns", "exec", upstreamNS}, strings.Fields(server.command)...)...)
+	c.Dir = dir
 	var log strings.Builder
 	c.Stdout, c.Stderr = &log, &log
 	if err := c.Start(); err != nil {
@@ -106,26 +137,32 @@ remote-control:
 	end = func() {
 		if !ended {
 			ended = true
-			c.Process.Kill() // `ip netns exec` has become unbound itself
+			c.Process.Kill() // `ip netns exec` has become the server itself
 			c.Wait()
 		}
 	}
 	w.t.Cleanup(func() {
 		end()
 		if w.t.Failed() {
-			w.t.Logf("unbound: %s", log.String())
+			w.t.Logf("%s: %s", server.command, log.String())
 		}
 	})
-	waitFor(w.t, "unbound answers over TLS", func() bool {
+	waitFor(w.t, server.command+" answers over TLS", func() bool {
 		return strings.Contains(w.in(upstreamNS, "kdig +tls +timeout=1 +retry=0 @"+upstreamIP+" www.secret.test"), "203.0.113.99")
 	})
 	return end
 }
 
-// TestUnboundOverTLS: a resolver that nobody here wrote is asked over TLS and
-// nothing else, if its certificate is the one that was named, and not otherwise.
-func TestUnboundOverTLS(t *testing.T) {
-	for _, tool := range []string{"unbound", "kdig"} {
+// TestOverTLS: resolvers that nobody here wrote are asked over TLS and nothing
+// else, if their certificate is the one that was named, and not otherwise.
+func TestOverTLS(t *testing.T) {
+	for name, server := range tlsServers {
+		t.Run(name, func(t *testing.T) { overTLS(t, name, server) })
+	}
+}
+
+func overTLS(t *testing.T, name string, server tlsServer) {
+	for _, tool := range []string{name, "kdig"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Skipf("needs %s: hack/setup.sh installs it", tool)
 		}
@@ -147,7 +184,7 @@ func TestUnboundOverTLS(t *testing.T) {
 		t.Run(c.what, func(t *testing.T) {
 			dir := t.TempDir()
 			c.by.issue(t, dir, c.name, c.until)
-			end := w.startUnbound(dir)
+			end := w.startTLS(server, dir)
 			defer end()
 			w.content.DNS[0].TLS = &agentv1.DNSTLS{ServerName: "dns.secret.test", CA: ours.pem}
 			w.content.DNS[0].Domain = "lan.test"
