@@ -36,12 +36,11 @@ func (c *concern) resource(r v1.Resource) {
 	switch r := r.(type) {
 	case *v1.VirtualRouter:
 		c.router(r.UUID, "")
-	case *v1.VMNic:
+	case *v1.VMNic: // the VM's other nics have its name, too
 		c.guestNetwork(r.L3NetworkUUID, r.UUID)
+		c.vm(r.VMInstanceUUID)
 	case *v1.VMInstance: // the nics of one that was deleted went with it
-		for nic := range model.Related[v1.VMNic](c.v, model.NicsOfVM, r.UUID) {
-			c.guestNetwork(nic.L3NetworkUUID, nic.UUID)
-		}
+		c.vm(r.UUID)
 	case *v1.EIP:
 		c.nic(r.VMNicUUID)
 	case *v1.PortForwardingRule:
@@ -81,6 +80,12 @@ func (c *concern) network(l3 string) {
 	c.guestNetwork(l3, "")
 	for r := range model.Related[v1.VirtualRouter](c.v, model.RoutersOnL3, l3) {
 		c.router(r.UUID, "")
+	}
+}
+
+func (c *concern) vm(uuid string) {
+	for nic := range model.Related[v1.VMNic](c.v, model.NicsOfVM, uuid) {
+		c.guestNetwork(nic.L3NetworkUUID, nic.UUID)
 	}
 }
 

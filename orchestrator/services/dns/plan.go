@@ -55,16 +55,12 @@ const networkOwner = "network"
 // records are the names of guests and of the network, sorted. Those that one has
 // several addresses by say so: the others of a name clash.
 func records(v *model.View, nics plan.Nics, l3 *v1.L3Network) (list []agentv1.DNSRecord) {
-	addresses := map[string]int{} // of a VM
-	for g := range plan.Guests(v, nics) {
-		addresses[g.VM.UUID]++
-	}
 	for g := range plan.Guests(v, nics) {
 		if g.VM.Hostname == "" {
 			continue
 		}
 		record := agentv1.DNSRecord{Name: g.VM.Hostname, IP: g.Nic.IP}
-		if addresses[g.VM.UUID] > 1 {
+		if hasOthers(v, g.Nic) {
 			record.Owner = g.VM.UUID
 		}
 		list = append(list, record)
@@ -81,4 +77,14 @@ func records(v *model.View, nics plan.Nics, l3 *v1.L3Network) (list []agentv1.DN
 	slices.SortStableFunc(list, agentv1.CompareRecords)
 	// A guest may have a name that the network has too.
 	return slices.CompactFunc(list, func(a, b agentv1.DNSRecord) bool { return agentv1.CompareRecords(a, b) == 0 })
+}
+
+// hasOthers reports whether the VM of a nic has another one on the same network.
+func hasOthers(v *model.View, nic *v1.VMNic) bool {
+	for other := range model.Related[v1.VMNic](v, model.NicsOfVM, nic.VMInstanceUUID) {
+		if other.UUID != nic.UUID && other.L3NetworkUUID == nic.L3NetworkUUID {
+			return true
+		}
+	}
+	return false
 }
