@@ -88,13 +88,17 @@ func classless(routes []agentv1.Route) []byte {
 // classful gives what option 33 can say at all (RFC 2132 section 5.8): pairs of
 // destination and next hop without a mask. Clients read a destination as a
 // whole class A, B or C network where its host part is zero, and as a host
-// otherwise, so only such routes are told; the default route is not allowed.
+// otherwise, so only such routes are told. Destination 0.0.0.0 is not allowed, and
+// the next hop is a router: "on the link" is for RFC 3442 alone.
 func classful(routes []agentv1.Route) []byte {
 	var v []byte
 	for _, r := range routes {
 		a := r.Prefix.Masked().Addr().As4()
 		class := classBits(a[0])
 		host := binary.BigEndian.Uint32(a[:]) &^ maskOf(class)
+		if a == noAddress || r.NextHop.IsUnspecified() {
+			continue
+		}
 		if r.Prefix.Bits() != class && !(r.Prefix.Bits() == 32 && host != 0) {
 			continue
 		}

@@ -26,6 +26,10 @@ func TestRoutes(t *testing.T) {
 	if got, want := hex.EncodeToString(classful(routes)), "0a0000000a010002"+"ac1400000a010004"+"c00002070a010005"; got != want {
 		t.Errorf("33 is %s, want %s", got, want)
 	}
+	// RFC 2132 section 5.8: a router's address, and no destination 0.0.0.0.
+	if got := classful([]agentv1.Route{route("10.0.0.0/8", "0.0.0.0"), route("0.0.0.0/8", "10.1.0.2")}); len(got) > 0 {
+		t.Errorf("33 is %x of routes that it cannot tell", got)
+	}
 	n := guestNetwork()
 	n.Routes = []agentv1.Route{route("0.0.0.0/0", "10.1.0.200")}
 	c := prepared(t, n)
