@@ -56,7 +56,7 @@ func decide(c *Config, r *request, m meta, q quarantine, now time.Time) decision
 
 // decideRequest tells the four states of RFC 2131 section 4.3.2 apart by what
 // is filled in: a server id in SELECTING only, ciaddr in RENEWING and
-// REBINDING, and of these two the first is sent to us alone.
+// REBINDING, and of these two the first is sent to us alone, past all relays.
 func decideRequest(c *Config, b *binding, r *request, m meta, q quarantine, now time.Time) decision {
 	want, ack, nak, renews := r.wanted, ackSelecting, nakSelecting, false
 	switch {
@@ -67,7 +67,7 @@ func decideRequest(c *Config, b *binding, r *request, m meta, q quarantine, now 
 		if !r.hasWanted {
 			want = r.ciaddr
 		}
-	case r.ciaddr != noAddress && m.dst == limited:
+	case r.ciaddr != noAddress && (m.dst == limited || r.giaddr != noAddress):
 		want, ack, nak, renews = r.ciaddr, ackRebinding, nakRebinding, true
 	case r.ciaddr != noAddress:
 		want, ack, nak, renews = r.ciaddr, ackRenewing, nakRenewing, true

@@ -95,6 +95,21 @@ func TestDecide(t *testing.T) {
 	}
 }
 
+// TestRelayedRebinding: RENEWING is without relays (RFC 2131 section 4.3.2),
+// and a relay sends a client's broadcast to the server alone.
+func TestRelayedRebinding(t *testing.T) {
+	relay, other := netip.MustParseAddr("10.9.0.1"), netip.MustParseAddr("10.1.0.77")
+	n := guestNetwork()
+	n.Relays = []netip.Addr{relay}
+	for addr, want := range map[netip.Addr]reason{webIP: ackRebinding, other: nakRebinding} {
+		d := newDesk(t, n)
+		d.askFrom(message(t, webMAC, dhcpv4.MessageTypeRequest, dhcpv4.WithClientIP(ip(addr)), dhcpv4.WithRelay(ip(relay))), mac(sideMAC), serverIP)
+		if d.count(want) != 1 {
+			t.Errorf("%v: counter %v is not 1: %v", addr, want, d.counters.snapshot())
+		}
+	}
+}
+
 // TestDestination is RFC 2131 section 4.1: where an answer goes.
 func TestDestination(t *testing.T) {
 	n := guestNetwork()
