@@ -37,6 +37,26 @@ func TestFlowtables(t *testing.T) {
 	}, "appliance/dataplane/kernel")
 }
 
+// TestNATByPackets has the routers' own kernel carry the packets of what a whole
+// router's story does not show. Left out is what needs traceroute, and floods
+// that an emulated machine cannot send.
+func TestNATByPackets(t *testing.T) {
+	if os.Getenv("SLUICE_VM") != "all" {
+		t.Skip("takes an emulated guest for 80 s: run by `make vm-test`")
+	}
+	tests := []string{
+		"TestSeveralWaysOut", "TestPathMTU", "TestSegmentSizeIsClamped", "TestNoHelperOpensPorts", "TestMulticastStays", "TestFragments",
+		"TestForgedAndUntranslatedSources", "TestNobodyGetsPastTheMappings", "TestNothingReachesTheOldGuest", "TestRemovedMappingsEndTheirFlows",
+	}
+	want := map[string]int{}
+	for _, test := range tests {
+		want[test] = 1
+	}
+	g := Flowtables("-test.run='^(" + strings.Join(tests, "|") + ")$'")
+	g.Modules += " bridge dummy"
+	passes(t, g, want, "test/scenario/nat")
+}
+
 // passes runs packages' tests in a guest; want is how often each has to pass.
 func passes(t *testing.T, g Guest, want map[string]int, packages ...string) {
 	t.Helper()
