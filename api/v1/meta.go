@@ -38,7 +38,7 @@ type CreateMeta struct {
 
 // Condition is one observed aspect of an object, in the manner of Kubernetes.
 type Condition struct {
-	// Type: Ready, or a stage (Placement, Storage, Domain, Boot, Enrol, Apply).
+	// Type: ReadyCondition, or a stage (Placement, Storage, Domain, Boot, Enrol, Apply).
 	Type string `json:"type"`
 	// Status: True, False or Unknown.
 	Status string `json:"status" enum:"True,False,Unknown"`
@@ -50,6 +50,19 @@ type Condition struct {
 	Since time.Time `json:"since"`
 	// DurationMs is how long the stage took the last time, in milliseconds.
 	DurationMs int64 `json:"durationMs,omitempty"`
+}
+
+// ReadyCondition sums the others up.
+const ReadyCondition = "Ready"
+
+// FindCondition is the condition of a type; the zero one if there is none.
+func FindCondition(all []Condition, kind string) Condition {
+	for _, c := range all {
+		if c.Type == kind {
+			return c
+		}
+	}
+	return Condition{}
 }
 
 // Condition status values.

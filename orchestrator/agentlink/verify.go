@@ -27,9 +27,10 @@ func (l *Link) verifyRouter(uuid string) func(tls.ConnectionState) error {
 }
 
 // verifyRouterAnyAge is the same, but lets a certificate pass that has expired, or
-// that our own clock made when it was ahead: for renewal only. The peer has proven in the handshake that it holds the key,
-// which never leaves the router's memory; refusing it would mean to reboot a
-// router that works, whenever all orchestrators were down for a day.
+// that our own clock made when it was ahead: for renewal only. The peer has
+// proven in the handshake that it holds the key, which never leaves the router's
+// memory; refusing it would mean to reboot a router that works, whenever all
+// orchestrators were down for a day.
 func (l *Link) verifyRouterAnyAge(uuid string) func(tls.ConnectionState) error {
 	return func(s tls.ConnectionState) error {
 		err := l.authority.VerifyRouter(s.PeerCertificates, uuid, l.now())

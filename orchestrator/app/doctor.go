@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"slices"
-	"strings"
 	"syscall"
 
 	v1 "github.com/sluice-nfv/sluice/api/v1"
@@ -15,6 +14,7 @@ import (
 	"github.com/sluice-nfv/sluice/orchestrator/hostnet"
 	"github.com/sluice-nfv/sluice/orchestrator/hypervisor"
 	"github.com/sluice-nfv/sluice/orchestrator/hypervisor/libvirt"
+	"github.com/sluice-nfv/sluice/orchestrator/plan"
 	"github.com/sluice-nfv/sluice/orchestrator/reconcile"
 	"github.com/sluice-nfv/sluice/orchestrator/store"
 )
@@ -92,8 +92,8 @@ func lookAtRouters(ctx context.Context, h hypervisor.Hypervisor) map[string][]st
 	}
 	volumes, _ := h.ListVolumes(ctx)
 	for _, v := range volumes {
-		if rest, ok := strings.CutPrefix(v.Name, "router-"); ok && len(rest) > 36 {
-			found[rest[:36]] = append(found[rest[:36]], "volume "+v.Name)
+		if router, ok := plan.RouterOfVolume(v.Name); ok {
+			found[router] = append(found[router], "volume "+v.Name)
 		}
 	}
 	return found

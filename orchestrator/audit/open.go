@@ -101,14 +101,10 @@ func openChain(c Config, chain string) (*Log, error) {
 
 // start goes on where a chain ends.
 func start(a archive, chain string, c Config, lock io.Closer) (*Log, error) {
-	if c.files == 0 {
-		_, c.files = files(c.Size)
-	}
-	if c.fileSize == 0 {
-		c.fileSize, _ = files(c.Size)
-	}
+	fileSize, count := files(c.Size)
 	l := &Log{
-		archive: a, chain: chain, log: c.Log, now: time.Now, release: lock, refused: newSampler(), fileSize: c.fileSize, keep: max(2, c.files),
+		archive: a, chain: chain, log: c.Log, now: time.Now, release: lock, refused: newSampler(),
+		fileSize: cmp.Or(c.fileSize, fileSize), keep: max(2, cmp.Or(c.files, count)),
 		wake: make(chan struct{}, 1), done: make(chan struct{}),
 		writer: writer{files: a.folder(chain), head: genesis(chain), open: map[uint64]bool{}},
 	}

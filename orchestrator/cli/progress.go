@@ -96,7 +96,7 @@ func stageOf(r *v1.VirtualRouter) stage {
 	var past []string
 	for _, c := range r.Conditions {
 		switch {
-		case c.Status == v1.False && c.Type != ready:
+		case c.Status == v1.False && c.Type != v1.ReadyCondition:
 			return stage{r.Name, fmt.Sprintf("%s failed, it is tried again: %s", c.Type, c.Message)}
 		case c.Status == v1.True && c.DurationMs > 0:
 			past = append(past, c.Type+" "+duration(c.DurationMs))
@@ -107,9 +107,6 @@ func stageOf(r *v1.VirtualRouter) stage {
 	}
 	return stage{r.Name, text}
 }
-
-// ready is the condition of the whole.
-const ready = "Ready"
 
 // progress writes stages.
 type progress struct {

@@ -47,8 +47,8 @@ func TestStageOf(t *testing.T) {
 	}{
 		{v1.VirtualRouter{State: v1.StateCreating, Status: v1.Connecting}, "Creating"},
 		{v1.VirtualRouter{State: v1.StateRunning, Status: v1.Connecting, Conditions: []v1.Condition{done}}, "Running, Connecting (Boot 2.5s)"},
-		{v1.VirtualRouter{State: v1.StateRunning, Conditions: []v1.Condition{done, {Type: ready, Status: v1.True}}}, "serving"},
-		{v1.VirtualRouter{State: v1.StateCreating, Conditions: []v1.Condition{{Type: ready, Status: v1.False}, {Type: "Domain", Status: v1.False, Message: "no memory"}}}, "Domain failed, it is tried again: no memory"},
+		{v1.VirtualRouter{State: v1.StateRunning, Conditions: []v1.Condition{done, {Type: v1.ReadyCondition, Status: v1.True}}}, "serving"},
+		{v1.VirtualRouter{State: v1.StateCreating, Conditions: []v1.Condition{{Type: v1.ReadyCondition, Status: v1.False}, {Type: "Domain", Status: v1.False, Message: "no memory"}}}, "Domain failed, it is tried again: no memory"},
 	} {
 		if got := stageOf(&c.router).text; got != c.want {
 			t.Errorf("got %q, want %q", got, c.want)

@@ -61,8 +61,8 @@ type Effects interface {
 	// WaitClaim waits until the wire was asked who has a VIP's address, some
 	// tenths of a second at most.
 	WaitClaim(ctx context.Context, vip string)
-	// Settle waits until every router that answers is as the newest view
-	// wants it.
+	// Settle waits until every router that answers, of those of networks that an
+	// account is shown ("": all), is as the newest view wants it.
 	Settle(ctx context.Context, account string) error
 	Insight
 }

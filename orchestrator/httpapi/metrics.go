@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"strconv"
 	"time"
 
@@ -59,7 +60,7 @@ func (c census) Collect(to chan<- prometheus.Metric) {
 	view := c.store.View()
 	routers, hosts := map[[3]string]float64{}, map[string]float64{}
 	for r := range model.List[v1.VirtualRouter](view) {
-		routers[[3]string{r.State, r.Status, readiness(r.Conditions)}]++
+		routers[[3]string{r.State, r.Status, cmp.Or(v1.FindCondition(r.Conditions, v1.ReadyCondition).Status, v1.Unknown)}]++
 	}
 	for h := range model.List[v1.Host](view) {
 		hosts[h.Status]++
@@ -70,14 +71,4 @@ func (c census) Collect(to chan<- prometheus.Metric) {
 	for status, n := range hosts {
 		to <- prometheus.MustNewConstMetric(hostCount, prometheus.GaugeValue, n, status)
 	}
-}
-
-// readiness is the status of the condition Ready.
-func readiness(conditions []v1.Condition) string {
-	for _, c := range conditions {
-		if c.Type == "Ready" {
-			return c.Status
-		}
-	}
-	return v1.Unknown
 }

@@ -61,16 +61,17 @@ func kindNamed(name string) (model.Kind, error) {
 }
 
 func (a *API) listTags(ctx context.Context, in *Query) (*Page[v1.SystemTag], error) {
-	for i, name := range in.all["resourceType"] { // as in a tag that is made, one or many
+	named := in.all["resourceType"]
+	for i, name := range named { // as in a tag that is made, one or many
 		kind, err := kindNamed(name)
 		if err != nil {
 			return nil, err
 		}
-		in.all["resourceType"][i] = kind.String()
+		named[i] = kind.String()
 	}
 	found, view, caller := []*v1.SystemTag{}, a.view(ctx), callerOf(ctx)
 	for _, kind := range model.Kinds() {
-		if !caller.inScope(kind.String(), true) {
+		if !caller.inScope(kind.String(), true) || len(named) > 0 && !slices.Contains(named, kind.String()) {
 			continue
 		}
 		for r := range view.Seen(kind, "") {

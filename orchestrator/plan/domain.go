@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"github.com/sluice-nfv/sluice/api/agentv1"
 	v1 "github.com/sluice-nfv/sluice/api/v1"
@@ -34,14 +35,27 @@ func ImageVolumes(img *v1.Image) []string {
 	return []string{KernelFile, InitrdFile}
 }
 
+// routerPrefix begins the names of what one router has, before its UUID.
+const routerPrefix = "router-"
+
+// RouterOfVolume is the router that has a volume; ok is false of any other's.
+func RouterOfVolume(name string) (uuid string, ok bool) {
+	const length = 36 // of a UUID
+	rest, ok := strings.CutPrefix(name, routerPrefix)
+	if !ok || len(rest) <= length {
+		return "", false
+	}
+	return rest[:length], true
+}
+
 // ConfigVolume is the config drive of one build of a router.
 func ConfigVolume(r *v1.VirtualRouter) string {
-	return fmt.Sprintf("router-%s-%d.iso", r.UUID, r.Epoch)
+	return fmt.Sprintf(routerPrefix+"%s-%d.iso", r.UUID, r.Epoch)
 }
 
 // DiskVolume is the overlay disk of one build of a router.
 func DiskVolume(r *v1.VirtualRouter) string {
-	return fmt.Sprintf("router-%s-%d.qcow2", r.UUID, r.Epoch)
+	return fmt.Sprintf(routerPrefix+"%s-%d.qcow2", r.UUID, r.Epoch)
 }
 
 // RouterVolumePrefix starts the names of all volumes of a router.

@@ -8,9 +8,6 @@ import (
 	v1 "github.com/sluice-nfv/sluice/api/v1"
 )
 
-// readyCondition is the condition that sums the others up.
-const readyCondition = "Ready"
-
 type explained struct{ *v1.Explanation }
 
 // Explain fills Serving and Findings of an explanation from the rest of it.
@@ -27,7 +24,7 @@ func Explain(e *v1.Explanation) {
 func (x explained) stateFindings() (found []string) {
 	r := &x.Router
 	for _, c := range r.Conditions {
-		if c.Status == v1.False && c.Type != readyCondition && !IsReady(r) {
+		if c.Status == v1.False && c.Type != v1.ReadyCondition && !IsReady(r) {
 			found = append(found, fmt.Sprintf("Stage %s failed at %s: %s", c.Type, c.Since.UTC().Format("2006-01-02 15:04:05Z"), c.Message))
 		}
 	}
@@ -42,7 +39,7 @@ func (x explained) stateFindings() (found []string) {
 
 // IsReady reports whether all is well, whatever has failed before.
 func IsReady(r *v1.VirtualRouter) bool {
-	return slices.ContainsFunc(r.Conditions, func(c v1.Condition) bool { return c.Type == readyCondition && c.Status == v1.True })
+	return v1.FindCondition(r.Conditions, v1.ReadyCondition).Status == v1.True
 }
 
 // contentFindings compare the wanted content with what was decided and reached.

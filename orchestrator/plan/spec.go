@@ -22,7 +22,8 @@ type Service interface {
 	// Offer is what an L3 network attaches for it, and whose it is.
 	Offer() model.ServiceType
 	// Contribute adds what the service wants of router r for these nics. What it
-	// wants for one does not depend on the others.
+	// wants for one depends on no others, but those of the same VM as v has them:
+	// Concerned names them together.
 	Contribute(v *model.View, r *v1.VirtualRouter, nics Nics, c *agentv1.Content) error
 }
 

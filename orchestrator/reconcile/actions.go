@@ -95,8 +95,8 @@ func (c *call) place(ctx context.Context) error {
 func (c *call) begin(ctx context.Context) error {
 	c.builds.begin(time.Now())
 	return c.update(ctx, func(r *v1.VirtualRouter, now time.Time) {
-		ready := v1.Condition{Type: readyCondition, Status: v1.Unknown, Reason: "Building", Since: now}
-		if last := condition(r, readyCondition); last.Status == v1.False {
+		ready := v1.Condition{Type: v1.ReadyCondition, Status: v1.Unknown, Reason: "Building", Since: now}
+		if last := v1.FindCondition(r.Conditions, v1.ReadyCondition); last.Status == v1.False {
 			ready.Message = "last time: " + last.Message
 		}
 		r.Epoch++

@@ -93,7 +93,7 @@ func TestStrangerHasTheGateway(t *testing.T) {
 	if v1.Code(err) != "router-failed" || !strings.Contains(err.Error(), "stage Address") || !strings.Contains(err.Error(), strangerMAC) || !strings.Contains(err.Error(), "set-router-interface-ip") {
 		t.Fatalf("got %v", err)
 	}
-	if c := condition(s.router(), "Address"); c.Status != v1.False || !strings.Contains(c.Message, "192.168.10.1") {
+	if c := v1.FindCondition(s.router().Conditions, "Address"); c.Status != v1.False || !strings.Contains(c.Message, "192.168.10.1") {
 		t.Errorf("condition %+v", c)
 	}
 	if s.router().Status == v1.Connected {

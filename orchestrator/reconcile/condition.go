@@ -8,18 +8,6 @@ import (
 	"github.com/sluice-nfv/sluice/orchestrator/plan"
 )
 
-const readyCondition = "Ready"
-
-// condition is the router's condition of a type; the zero one if there is none.
-func condition(r *v1.VirtualRouter, kind string) v1.Condition {
-	for _, c := range r.Conditions {
-		if c.Type == kind {
-			return c
-		}
-	}
-	return v1.Condition{}
-}
-
 // setCondition replaces the condition of the same type. Since moves only when
 // the status does, or when it failed again.
 func setCondition(r *v1.VirtualRouter, c v1.Condition) {
@@ -37,7 +25,7 @@ func setCondition(r *v1.VirtualRouter, c v1.Condition) {
 // settle drops failures of the past: called where all is well again.
 func settle(r *v1.VirtualRouter) {
 	r.Conditions = slices.DeleteFunc(r.Conditions, func(c v1.Condition) bool {
-		return c.Type != readyCondition && c.Status != v1.True
+		return c.Type != v1.ReadyCondition && c.Status != v1.True
 	})
 }
 
@@ -94,5 +82,5 @@ func (p *progress) record(r *v1.VirtualRouter, now time.Time) {
 
 // ready is the condition of a router that serves what is wanted.
 func (p *progress) ready(now time.Time) v1.Condition {
-	return v1.Condition{Type: readyCondition, Status: v1.True, Reason: "Serving", Since: now, DurationMs: time.Since(p.began).Milliseconds()}
+	return v1.Condition{Type: v1.ReadyCondition, Status: v1.True, Reason: "Serving", Since: now, DurationMs: time.Since(p.began).Milliseconds()}
 }

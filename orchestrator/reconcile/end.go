@@ -44,7 +44,7 @@ func (c *call) stop(ctx context.Context) error {
 		r.State, r.Status, r.AppliedHash = v1.StateStopped, v1.Disconnected, ""
 		settle(r)
 		c.progress.record(r, now)
-		setCondition(r, v1.Condition{Type: readyCondition, Status: v1.False, Reason: "Stopped", Message: "router " + r.Name + " was stopped", Since: now})
+		setCondition(r, v1.Condition{Type: v1.ReadyCondition, Status: v1.False, Reason: "Stopped", Message: "router " + r.Name + " was stopped", Since: now})
 	})
 }
 

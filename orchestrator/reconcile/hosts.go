@@ -330,7 +330,7 @@ func (l *hostLink) record(ctx context.Context, status string, cause error, info 
 		}
 		next := model.Copy(row)
 		next.Status = status
-		c := v1.Condition{Type: readyCondition, Status: v1.True, Reason: status, Since: tx.Now}
+		c := v1.Condition{Type: v1.ReadyCondition, Status: v1.True, Reason: status, Since: tx.Now}
 		if cause != nil {
 			c.Status, c.Message = v1.False, cause.Error()
 		} else {

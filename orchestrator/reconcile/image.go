@@ -175,6 +175,6 @@ func (l *hostLink) dropUnregistered(ctx context.Context, hv hypervisor.Hyperviso
 }
 
 func ofStranger(view *model.View, volume string) bool {
-	rest, is := strings.CutPrefix(volume, "router-")
-	return is && len(rest) > 36 && model.Get[v1.VirtualRouter](view, rest[:36]) == nil
+	router, ok := plan.RouterOfVolume(volume)
+	return ok && model.Get[v1.VirtualRouter](view, router) == nil
 }

@@ -33,7 +33,7 @@ func TestFirstGuestMakesOneRouter(t *testing.T) {
 	for _, c := range r.Conditions[1:] {
 		sum += c.DurationMs
 	}
-	if ready := condition(r, readyCondition); ready.DurationMs < sum || ready.DurationMs-sum > 500 {
+	if ready := v1.FindCondition(r.Conditions, v1.ReadyCondition); ready.DurationMs < sum || ready.DurationMs-sum > 500 {
 		t.Errorf("stages took %d ms, the whole %d ms", sum, ready.DurationMs)
 	}
 
@@ -134,7 +134,7 @@ func TestBriefSilenceIsShownAndForgiven(t *testing.T) {
 	r := s.serve(s.vms[0])
 	s.agent().Kill()
 	s.eventually("Disconnected", func() bool {
-		return s.router().Status == v1.Disconnected && condition(s.router(), readyCondition).Reason == "Silent"
+		return s.router().Status == v1.Disconnected && v1.FindCondition(s.router().Conditions, v1.ReadyCondition).Reason == "Silent"
 	})
 	must(t, 0, s.agent().Restart())
 	s.eventually("Connected", func() bool { return s.router().Status == v1.Connected })
@@ -365,8 +365,8 @@ func TestDyingDomainDoesNotSpin(t *testing.T) {
 	s := newSite(t, 1, 1)
 	s.machines[0].set(true, false)
 	s.startVM(s.vms[0])
-	s.eventually("failure", func() bool { return condition(s.router(), readyCondition).Reason == "BootFailed" })
-	if got := condition(s.router(), readyCondition).Message; !strings.Contains(got, "its domain is Crashed") {
+	s.eventually("failure", func() bool { return v1.FindCondition(s.router().Conditions, v1.ReadyCondition).Reason == "BootFailed" })
+	if got := v1.FindCondition(s.router().Conditions, v1.ReadyCondition).Message; !strings.Contains(got, "its domain is Crashed") {
 		t.Error(got)
 	}
 	time.Sleep(3 * time.Second)
@@ -399,7 +399,7 @@ func TestDomainThatKeepsDyingDoesNotSpin(t *testing.T) {
 		}
 		if r := s.router(); r.Status == v1.Connected && r.State == v1.StateRunning {
 			s.machines[0].crash(uuid)
-		} else if strings.Contains(condition(r, readyCondition).Message, "lost again") {
+		} else if strings.Contains(v1.FindCondition(r.Conditions, v1.ReadyCondition).Message, "lost again") {
 			told = true
 		}
 	}
@@ -521,7 +521,7 @@ func TestEveryFailureNamesItsStageAndIsOvercome(t *testing.T) {
 			if v1.Code(err) != "router-failed" || !strings.Contains(err.Error(), "stage "+c.stage+":") {
 				t.Fatalf("got %v, want stage %s", err, c.stage)
 			}
-			if got := condition(s.router(), c.stage); got.Status != v1.False || got.Message == "" {
+			if got := v1.FindCondition(s.router().Conditions, c.stage); got.Status != v1.False || got.Message == "" {
 				t.Errorf("stage %s is %+v", c.stage, got)
 			}
 			s.l2s.breaks("")
@@ -537,7 +537,7 @@ func TestEveryFailureNamesItsStageAndIsOvercome(t *testing.T) {
 			must(t, 0, errOf(s.store.Update(t.Context(), func(tx *model.Tx) error { return model.DeleteRouter(tx, uuid) })))
 			s.eventually("failure", func() bool {
 				r := s.router()
-				return r == nil || condition(r, stage).Status == v1.False
+				return r == nil || v1.FindCondition(r.Conditions, stage).Status == v1.False
 			})
 			s.r.ask(uuid)
 			s.gone()
@@ -623,11 +623,11 @@ func TestServiceThatFailsLater(t *testing.T) {
 	before := s.serve(s.vms[0])
 	s.agent().Break("dns", "bind 192.168.10.1:53: address in use")
 	s.eventually("not Ready", func() bool {
-		c := condition(s.router(), readyCondition)
+		c := v1.FindCondition(s.router().Conditions, v1.ReadyCondition)
 		return c.Status == v1.False && c.Reason == "Degraded" && strings.Contains(c.Message, "dns: bind 192.168.10.1:53")
 	})
 	s.agent().Break("dns", "")
-	s.eventually("Ready", func() bool { return condition(s.router(), readyCondition).Status == v1.True })
+	s.eventually("Ready", func() bool { return v1.FindCondition(s.router().Conditions, v1.ReadyCondition).Status == v1.True })
 	if after := s.router(); after.Epoch != before.Epoch || after.AppliedGeneration != before.AppliedGeneration {
 		t.Errorf("it was touched: %+v", after)
 	}

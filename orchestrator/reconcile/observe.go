@@ -88,24 +88,24 @@ func (w *worker) observeAgent(ctx context.Context, view *model.View, row *v1.Vir
 
 // recordObserved stores what was seen when nothing has to be done, if it is news.
 func (w *worker) recordObserved(row *v1.VirtualRouter) error {
-	status, ready := row.Status, condition(row, readyCondition)
+	status, ready := row.Status, v1.FindCondition(row.Conditions, v1.ReadyCondition)
 	switch {
 	case row.WantedState != v1.StateRunning:
 		status = v1.Disconnected
 	case w.seen.Agent == plan.AgentReady && w.faults != "":
-		ready = v1.Condition{Type: readyCondition, Status: v1.False, Reason: "Degraded",
+		ready = v1.Condition{Type: v1.ReadyCondition, Status: v1.False, Reason: "Degraded",
 			Message: fmt.Sprintf("router %s: it reached what is wanted, and does not keep it: %s; its agent goes on trying, see `sluice virtual-router logs %s`", row.Name, w.faults, row.Name)}
 	case w.seen.Agent == plan.AgentReady:
-		ready = v1.Condition{Type: readyCondition, Status: v1.True, Reason: "Serving"}
+		ready = v1.Condition{Type: v1.ReadyCondition, Status: v1.True, Reason: "Serving"}
 	case !w.silent.IsZero():
 		status = v1.Disconnected
-		ready = v1.Condition{Type: readyCondition, Status: v1.Unknown, Reason: "Silent",
+		ready = v1.Condition{Type: v1.ReadyCondition, Status: v1.Unknown, Reason: "Silent",
 			Message: fmt.Sprintf("router %s: its agent does not answer; it is rebuilt if that lasts for %s", row.Name, w.LostAfter)}
 		if w.deaf {
 			ready.Message = fmt.Sprintf("router %s: no agent of its management network answers, and this one is left alone until another does; see whether this machine reaches that network", row.Name)
 		}
 	}
-	if have := condition(row, readyCondition); status == row.Status && ready.Status == have.Status && ready.Message == have.Message {
+	if have := v1.FindCondition(row.Conditions, v1.ReadyCondition); status == row.Status && ready.Status == have.Status && ready.Message == have.Message {
 		return nil
 	}
 	return w.update(w.ctx, func(r *v1.VirtualRouter, now time.Time) {
@@ -134,7 +134,7 @@ func (w *worker) recordDown(row *v1.VirtualRouter, wait time.Duration) error {
 		message := fmt.Sprintf("router %s: it was lost again soon after it was built (domain %s, agent %s); the next attempt is in %.1fs; look at its console with `virsh console %s`",
 			r.Name, w.seen.Domain, w.seen.Agent, wait.Seconds(), plan.DomainName(r.UUID))
 		setCondition(r, v1.Condition{Type: stage, Status: v1.False, Reason: "Failed", Message: message, Since: now})
-		setCondition(r, v1.Condition{Type: readyCondition, Status: v1.False, Reason: stage + failedSuffix, Message: message, Since: now})
+		setCondition(r, v1.Condition{Type: v1.ReadyCondition, Status: v1.False, Reason: stage + failedSuffix, Message: message, Since: now})
 	})
 }
 

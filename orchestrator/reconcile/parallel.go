@@ -67,50 +67,36 @@ func (b *bounded) leave(router string) {
 
 // PushSpec is one call at a router.
 func (b *bounded) PushSpec(ctx context.Context, t agentlink.Target, spec agentv1.RouterSpec) (agentv1.RouterStatus, error) {
-	leave, err := b.enter(ctx, t.RouterUUID)
-	if err != nil {
-		return agentv1.RouterStatus{}, err
-	}
-	defer leave()
-	return b.Agents.PushSpec(ctx, t, spec)
+	return one(ctx, b, t, func() (agentv1.RouterStatus, error) { return b.Agents.PushSpec(ctx, t, spec) })
 }
 
 // PushChange is one call at a router.
 func (b *bounded) PushChange(ctx context.Context, t agentlink.Target, change agentv1.SpecChange) (agentv1.RouterStatus, error) {
-	leave, err := b.enter(ctx, t.RouterUUID)
-	if err != nil {
-		return agentv1.RouterStatus{}, err
-	}
-	defer leave()
-	return b.Agents.PushChange(ctx, t, change)
+	return one(ctx, b, t, func() (agentv1.RouterStatus, error) { return b.Agents.PushChange(ctx, t, change) })
 }
 
 // Status is one call at a router.
 func (b *bounded) Status(ctx context.Context, t agentlink.Target) (agentv1.RouterStatus, error) {
-	leave, err := b.enter(ctx, t.RouterUUID)
-	if err != nil {
-		return agentv1.RouterStatus{}, err
-	}
-	defer leave()
-	return b.Agents.Status(ctx, t)
+	return one(ctx, b, t, func() (agentv1.RouterStatus, error) { return b.Agents.Status(ctx, t) })
 }
 
 // Brief is one call at a router.
 func (b *bounded) Brief(ctx context.Context, t agentlink.Target) (agentv1.RouterStatus, error) {
-	leave, err := b.enter(ctx, t.RouterUUID)
-	if err != nil {
-		return agentv1.RouterStatus{}, err
-	}
-	defer leave()
-	return b.Agents.Brief(ctx, t)
+	return one(ctx, b, t, func() (agentv1.RouterStatus, error) { return b.Agents.Brief(ctx, t) })
 }
 
 // Command is one call at a router.
 func (b *bounded) Command(ctx context.Context, t agentlink.Target, name, key string, args, result any) error {
+	_, err := one(ctx, b, t, func() (struct{}, error) { return struct{}{}, b.Agents.Command(ctx, t, name, key, args, result) })
+	return err
+}
+
+// one makes a call when there is room for it at the router.
+func one[T any](ctx context.Context, b *bounded, t agentlink.Target, call func() (T, error)) (answer T, err error) {
 	leave, err := b.enter(ctx, t.RouterUUID)
 	if err != nil {
-		return err
+		return answer, err
 	}
 	defer leave()
-	return b.Agents.Command(ctx, t, name, key, args, result)
+	return call()
 }

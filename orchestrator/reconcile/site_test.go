@@ -557,7 +557,7 @@ func (s *site) tidy() {
 	if got := s.agent().Spec(); got.Hash != content.Hash() || got.Generation != r.AppliedGeneration {
 		s.t.Errorf("agent has generation %d (%s), want %d (%s)", got.Generation, got.Hash, r.AppliedGeneration, content.Hash())
 	}
-	if c := condition(r, readyCondition); c.Status != v1.True {
+	if c := v1.FindCondition(r.Conditions, v1.ReadyCondition); c.Status != v1.True {
 		s.t.Errorf("ready is %+v", c)
 	}
 	for _, c := range r.Conditions {

@@ -70,7 +70,7 @@ func failureOf(row *v1.VirtualRouter) v1.Condition {
 	if row == nil {
 		return v1.Condition{}
 	}
-	if c := condition(row, readyCondition); strings.HasSuffix(c.Reason, failedSuffix) {
+	if c := v1.FindCondition(row.Conditions, v1.ReadyCondition); strings.HasSuffix(c.Reason, failedSuffix) {
 		return c
 	}
 	return v1.Condition{}
@@ -78,7 +78,7 @@ func failureOf(row *v1.VirtualRouter) v1.Condition {
 
 // stageOf is the stage that failed last.
 func stageOf(row *v1.VirtualRouter) string {
-	return strings.TrimSuffix(condition(row, readyCondition).Reason, failedSuffix)
+	return strings.TrimSuffix(v1.FindCondition(row.Conditions, v1.ReadyCondition).Reason, failedSuffix)
 }
 
 // serving reports whether the router is as wanted by the view.

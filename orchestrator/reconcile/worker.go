@@ -276,7 +276,7 @@ func (w *worker) failed(row *v1.VirtualRouter, stage string, cause error, before
 		}
 		message := "router " + r.Name + ": " + cause.Error()
 		setCondition(r, v1.Condition{Type: stage, Status: v1.False, Reason: "Failed", Message: message, Since: now})
-		setCondition(r, v1.Condition{Type: readyCondition, Status: v1.False, Reason: stage + failedSuffix, Message: message, Since: now})
+		setCondition(r, v1.Condition{Type: v1.ReadyCondition, Status: v1.False, Reason: stage + failedSuffix, Message: message, Since: now})
 		if r.Epoch == row.Epoch && (stage == plan.Boot.Stage() || stage == plan.Enrol.Stage()) {
 			r.State = v1.StateUnknown // whatever booted does not answer: build anew
 		}
