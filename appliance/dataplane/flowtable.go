@@ -11,8 +11,25 @@ import (
 // has connections of general SNAT, and no others: those of mappings are counted
 // by rules, a packet at a time.
 
-// chainFast is the flowtable among the chains of a State, as nft prints it.
-var chainFast = ChainID{TableName, "fast"}
+// FlowtableName is its name. Among the chains of a State it is its nics, as nft
+// prints them; the rest of it is always the same.
+const FlowtableName = "fast"
+
+var chainFast = ChainID{TableName, FlowtableName}
+
+const devicesBegin, devicesEnd = "devices = { ", " }"
+
+// FlowtableText is a flowtable of these nics, which are sorted.
+func FlowtableText(links []string) string {
+	return devicesBegin + strings.Join(links, ", ") + devicesEnd
+}
+
+// FlowtableLinks are the nics of a FlowtableText; ok is false of other texts.
+func FlowtableLinks(text string) (links []string, ok bool) {
+	list, begins := strings.CutPrefix(text, devicesBegin)
+	list, ends := strings.CutSuffix(list, devicesEnd)
+	return strings.Split(list, ", "), begins && ends
+}
 
 // passedAnswered is passedSNAT of a connection that is worth its place in the
 // flowtable: one of TCP that is established, or one of UDP that was answered
@@ -47,7 +64,7 @@ func renderFlowtable(chains map[ChainID][]string, w Want) {
 	if len(links) == 0 {
 		return
 	}
-	chains[chainFast] = []string{"devices = { " + strings.Join(links, ", ") + " }"}
+	chains[chainFast] = []string{FlowtableText(links)}
 	rules := chains[chainForward]
 	at := slices.IndexFunc(rules, func(r string) bool { return strings.HasSuffix(r, " "+passedSNAT+" accept") })
 	mark := strings.TrimSuffix(rules[at], " "+passedSNAT+" accept")

@@ -21,9 +21,8 @@ type Plan struct {
 	ways map[string]uint32
 	// grants by public address.
 	grants map[netip.Addr][]Grant
-	// singles on a link: Want.singles.
-	link    string
-	singles int
+	// singles are those of the Want.
+	singles singles
 }
 
 // Edit is what of a Want is wanted no more, and what newly: EIPs, Forwards and
@@ -45,7 +44,7 @@ var ErrWhole = errors.New("the whole has to be applied")
 func Planned(w Want) Plan {
 	p := Plan{State: Render(w), sources: w.SNAT, eips: make(map[netip.Addr][]EIP, len(w.EIPs)),
 		forwards: map[netip.Addr]int{}, grants: map[netip.Addr][]Grant{}}
-	p.link, p.singles = w.singles()
+	p.singles = w.singles()
 	if ways := w.ways(); len(ways) > 0 {
 		p.ways = map[string]uint32{}
 		for _, x := range ways {
@@ -215,7 +214,7 @@ func exchanged[K, V comparable](gone, come, have, del, add map[K]V) error {
 // editAddresses returns the addresses that come, and those whose last mapping
 // went. All are of single addresses on ways out, on which no rule depends.
 func (p *Plan) editAddresses(e Edit) (add, remove []LinkAddress, err error) {
-	on, routed := map[netip.Addr]string{}, p.routed()
+	on, routed := map[netip.Addr]string{}, p.singles.routed()
 	for _, a := range e.Add.Addresses {
 		at := a.on(routed)
 		if link, twice := on[a.Prefix.Addr()]; twice && link != a.Link {
@@ -243,16 +242,8 @@ func (p *Plan) editAddresses(e Edit) (add, remove []LinkAddress, err error) {
 			return nil, nil, fmt.Errorf("address %s on %s is no mapping's: %w", at.Prefix, at.Link, ErrWhole)
 		}
 	}
-	if p.singles += len(add) - len(remove); p.routed() != routed {
-		return nil, nil, fmt.Errorf("%d addresses on %s: %w", p.singles, p.link, ErrWhole)
+	if p.singles.n += len(add) - len(remove); p.singles.routed() != routed {
+		return nil, nil, fmt.Errorf("%d addresses on %s: %w", p.singles.n, p.singles.link, ErrWhole)
 	}
 	return add, remove, nil
-}
-
-// routed is Want.routed of what is planned.
-func (p *Plan) routed() string {
-	if p.singles > manyAddresses {
-		return p.link
-	}
-	return ""
 }

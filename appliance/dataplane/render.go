@@ -18,7 +18,7 @@ func Render(w Want) State {
 			s.Routes[Route{Link: n.Link, Prefix: r.Prefix, Gateway: r.Gateway}] = RouteState{Owner: n.Owner}
 		}
 	}
-	routed := w.routed()
+	routed := w.singles().routed()
 	for _, a := range w.Addresses {
 		s.Addresses[a.on(routed)] = AddressState{Owner: a.Owner}
 		if !a.Prefix.IsSingleIP() {

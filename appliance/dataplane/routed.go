@@ -21,32 +21,37 @@ var chainAnswers = ChainID{TableName, "answers"}
 
 // singles are the link that alone leads out, if it has a subnet's address to
 // speak with, and how many single addresses are to be on it.
-func (w Want) singles() (link string, n int) {
+type singles struct {
+	link string
+	n    int
+}
+
+func (w Want) singles() (s singles) {
 	for _, nic := range w.Nics {
 		if nic.leadsOut() {
-			link = nic.Link
+			s.link = nic.Link
 		}
 	}
 	subnet := false
 	for _, a := range w.Addresses {
 		switch {
-		case a.Link != link:
+		case a.Link != s.link:
 		case a.Prefix.IsSingleIP():
-			n++
+			s.n++
 		default:
 			subnet = true
 		}
 	}
 	if !subnet || hasWays(w.Nics) {
-		return "", 0
+		return singles{}
 	}
-	return link, n
+	return s
 }
 
 // routed is the link whose single addresses are routes; "" for none.
-func (w Want) routed() string {
-	if link, n := w.singles(); n > manyAddresses {
-		return link
+func (s singles) routed() string {
+	if s.n > manyAddresses {
+		return s.link
 	}
 	return ""
 }

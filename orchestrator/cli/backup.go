@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/sluice-nfv/sluice/orchestrator/backup"
 )
@@ -67,8 +68,17 @@ func (s *session) backup(ctx context.Context, path string) (info backup.Info, er
 type RestoreTarget struct {
 	DataDir, AuditDir string
 	Etcd              []string
-	// PEM files for that, see the server's.
-	EtcdCA, EtcdCert, EtcdKey string
+	EtcdFiles
+}
+
+// EtcdFiles are PEM files for an etcd cluster; each may be left out.
+type EtcdFiles struct{ CA, Cert, Key string }
+
+// Bind makes the flags, for the server and for restore.
+func (e *EtcdFiles) Bind(f *pflag.FlagSet) {
+	f.StringVar(&e.CA, "etcd-ca", "", "PEM file that vouches for the etcd cluster (default: those that this machine trusts)")
+	f.StringVar(&e.Cert, "etcd-cert", "", "PEM file with the certificate that the etcd cluster is shown")
+	f.StringVar(&e.Key, "etcd-key", "", "PEM file with its key")
 }
 
 // RestoreCommand makes a store of a backup, with what main gives it.
@@ -116,9 +126,7 @@ were made since then run on as domains that the server does not know
 	f := cmd.Flags()
 	f.StringVar(&to.DataDir, "data-dir", "/var/lib/sluice", "empty or new directory of the server")
 	f.StringSliceVar(&to.Etcd, "etcd", nil, "endpoints of an etcd cluster without a store (default: embedded, in the data directory)")
-	f.StringVar(&to.EtcdCA, "etcd-ca", "", "PEM file that vouches for the etcd cluster (default: those that this machine trusts)")
-	f.StringVar(&to.EtcdCert, "etcd-cert", "", "PEM file with the certificate that the etcd cluster is shown")
-	f.StringVar(&to.EtcdKey, "etcd-key", "", "PEM file with its key")
+	to.EtcdFiles.Bind(f)
 	f.StringVar(&to.AuditDir, "audit-dir", "", "where it is noted that the store was restored (default: audit in the data directory)")
 	Configurable(f)
 	return cmd

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/sluice-nfv/sluice/api/agentv1"
+	"github.com/sluice-nfv/sluice/appliance/app"
 	"github.com/sluice-nfv/sluice/appliance/dataplane"
 	"github.com/sluice-nfv/sluice/appliance/services/dhcp"
 	"github.com/sluice-nfv/sluice/test/lab"
@@ -178,7 +179,7 @@ func dhcpChangeMain() error {
 		ch := agentv1.Change{DHCP: []agentv1.BindingsEdit{{Interface: c.DHCP[0].Interface, Bindings: agentv1.Edit[agentv1.DHCPBinding]{
 			Remove: []agentv1.DHCPBinding{was}, Add: []agentv1.DHCPBinding{is}}}}}
 		began := time.Now()
-		next, err := dhcpChanged(s, claims, c, ch, links)
+		next, err := changed(s, claims, c, ch, links)
 		if err != nil {
 			return err
 		}
@@ -189,8 +190,8 @@ func dhcpChangeMain() error {
 	return json.NewEncoder(os.Stdout).Encode(out)
 }
 
-// dhcpChanged is what an agent does with a change that is sent to it.
-func dhcpChanged(s *dhcp.Server, claims dhcp.Claims, c agentv1.Content, ch agentv1.Change, links dataplane.Links) (agentv1.Content, error) {
+// changed is what an agent does with a change that is sent to it.
+func changed(s app.Changer, claims app.Claims, c agentv1.Content, ch agentv1.Change, links dataplane.Links) (agentv1.Content, error) {
 	next, err := c.Changed(ch)
 	if err != nil {
 		return next, err

@@ -90,7 +90,7 @@ func dnsChangeMain() error {
 		ch := agentv1.Change{DNS: []agentv1.RecordsEdit{{Interface: c.DNS[0].Interface, Records: agentv1.Edit[agentv1.DNSRecord]{
 			Remove: []agentv1.DNSRecord{was}, Add: []agentv1.DNSRecord{is}}}}}
 		began := time.Now()
-		next, err := dnsChanged(s, claims, c, ch, links)
+		next, err := changed(s, claims, c, ch, links)
 		if err != nil {
 			return err
 		}
@@ -102,22 +102,6 @@ func dnsChangeMain() error {
 	}
 	out.Change = median(took)
 	return json.NewEncoder(os.Stdout).Encode(out)
-}
-
-// dnsChanged is what an agent does with a change that is sent to it.
-func dnsChanged(s *dns.Server, claims dns.Claims, c agentv1.Content, ch agentv1.Change, links dataplane.Links) (agentv1.Content, error) {
-	next, err := c.Changed(ch)
-	if err != nil {
-		return next, err
-	}
-	if err := s.CheckChange(c, ch); err != nil {
-		return next, err
-	}
-	if err := claims.Check(next, ch); err != nil {
-		return next, err
-	}
-	claims.Take(ch)
-	return next, s.Change(context.Background(), next, ch, links)
 }
 
 // dnsAnswers asks for a record once.

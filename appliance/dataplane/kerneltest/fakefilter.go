@@ -112,13 +112,16 @@ func (f *Fake) setMappings(s dataplane.SetMappings) error {
 // flowtable refuses to remove one that a rule speaks of, and one of nics that
 // are not there.
 func (f *Fake) flowtable(s dataplane.SetMappings) error {
-	const name = "fast"
+	const name = dataplane.FlowtableName
 	if _, rules := s.Chains["forward"]; slices.Contains(s.Gone, name) && !rules && !slices.Contains(s.Gone, "forward") {
 		return errors.New("flowtable: device or resource busy")
 	}
 	for _, text := range s.Chains[name] {
-		devices := strings.TrimSuffix(strings.TrimPrefix(text, "devices = { "), " }")
-		for _, link := range strings.Split(devices, ", ") {
+		links, ok := dataplane.FlowtableLinks(text)
+		if !ok {
+			return fmt.Errorf("flowtable: no devices: %q", text)
+		}
+		for _, link := range links {
 			if _, ok := f.State.Links[link]; !ok || !f.Offloading {
 				return fmt.Errorf("flowtable: no such file: %s", link)
 			}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -12,25 +11,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// flowtable is the name of ours. Among a State's chains it is its nics, in the
-// words of nft; the rest of it is always the same.
-const flowtable = "fast"
+const flowtable = dataplane.FlowtableName
 
 var idFlowtable = dataplane.ChainID{Table: tableName, Chain: flowtable}
 
-const (
-	devicesBegin = "devices = { "
-	devicesEnd   = " }"
-)
-
 func (l layout) flowtable(text string) (*nftables.Flowtable, error) {
-	list, begins := strings.CutPrefix(text, devicesBegin)
-	list, ends := strings.CutSuffix(list, devicesEnd)
-	if !begins || !ends {
+	links, ok := dataplane.FlowtableLinks(text)
+	if !ok {
 		return nil, fmt.Errorf("flowtable %s: no devices: %q", flowtable, text)
 	}
 	return &nftables.Flowtable{Table: l.table, Name: flowtable, Hooknum: nftables.FlowtableHookIngress,
-		Priority: nftables.FlowtablePriorityFilter, Devices: strings.Split(list, ", ")}, nil
+		Priority: nftables.FlowtablePriorityFilter, Devices: links}, nil
 }
 
 // changeFlowtable puts the flowtable in the transaction that follows, before the
@@ -65,7 +56,7 @@ func (l layout) readFlowtable(c *nftables.Conn, chains map[dataplane.ChainID][]s
 			continue
 		}
 		slices.Sort(f.Devices)
-		text := devicesBegin + strings.Join(f.Devices, ", ") + devicesEnd
+		text := dataplane.FlowtableText(f.Devices)
 		if *f.Hooknum != *nftables.FlowtableHookIngress || *f.Priority != *nftables.FlowtablePriorityFilter || f.Flags != 0 {
 			text = foreign
 		}

@@ -51,9 +51,15 @@ func request(kind, flags int) *nl.NetlinkRequest {
 // Sweep ends the tracked connections for which stale is true, in one pass over
 // the table, and returns their number.
 func (c *Connections) Sweep(ctx context.Context, stale func(dataplane.Flow) bool) (int, error) {
+	return c.sweep(ctx, func() *nl.NetlinkRequest { return request(connGet, unix.NLM_F_DUMP) }, stale)
+}
+
+// sweep ends what is stale of the connections that the kernel is asked for,
+// again if they change meanwhile.
+func (c *Connections) sweep(ctx context.Context, ask func() *nl.NetlinkRequest, stale func(dataplane.Flow) bool) (int, error) {
 	total := 0
 	for range attempts {
-		n, err := c.sweep(ctx, request(connGet, unix.NLM_F_DUMP), stale)
+		n, err := c.pass(ctx, ask(), stale)
 		total += n
 		if !errors.Is(err, netlink.ErrDumpInterrupted) {
 			return total, err
@@ -62,8 +68,7 @@ func (c *Connections) Sweep(ctx context.Context, stale func(dataplane.Flow) bool
 	return total, fmt.Errorf("connections change too fast to read them: %w", netlink.ErrDumpInterrupted)
 }
 
-// sweep ends what is stale of the connections that the kernel is asked for.
-func (c *Connections) sweep(ctx context.Context, ask *nl.NetlinkRequest, stale func(dataplane.Flow) bool) (ended int, err error) {
+func (c *Connections) pass(ctx context.Context, ask *nl.NetlinkRequest, stale func(dataplane.Flow) bool) (ended int, err error) {
 	var gone [][]byte
 	err = c.sockets.do(ask, func(m []byte) {
 		if f, ok := flow(m); ok && ctx.Err() == nil && stale(f) {
@@ -110,12 +115,8 @@ func (c *Connections) End(ctx context.Context, ends []dataplane.End) error {
 func unknown(err error) bool { return errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) }
 
 // endListed ends what the kernel lists for an end.
-func (c *Connections) endListed(ctx context.Context, e dataplane.End) (err error) {
-	for range attempts {
-		if _, err = c.sweep(ctx, about(e, connGet, unix.NLM_F_DUMP), e.Of); !errors.Is(err, netlink.ErrDumpInterrupted) {
-			break
-		}
-	}
+func (c *Connections) endListed(ctx context.Context, e dataplane.End) error {
+	_, err := c.sweep(ctx, func() *nl.NetlinkRequest { return about(e, connGet, unix.NLM_F_DUMP) }, e.Of)
 	return err
 }
 

@@ -14,5 +14,5 @@ import (
 // restore is app.Restore with a log of what matters.
 func restore(ctx context.Context, to cli.RestoreTarget, from io.ReadSeeker) (backup.Info, error) {
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	return app.Restore(ctx, app.Config{DataDir: to.DataDir, Etcd: to.Etcd, EtcdTLS: app.EtcdTLS{CA: to.EtcdCA, Cert: to.EtcdCert, Key: to.EtcdKey}, AuditDir: to.AuditDir, Log: log}, from)
+	return app.Restore(ctx, app.Config{DataDir: to.DataDir, Etcd: to.Etcd, EtcdTLS: app.EtcdTLS(to.EtcdFiles), AuditDir: to.AuditDir, Log: log}, from)
 }

@@ -26,6 +26,7 @@ func serverCommand(run func(context.Context, app.Config) error) *cobra.Command {
 	var c app.Config
 	var level string
 	var auditMiB int64
+	var etcd cli.EtcdFiles
 	cmd := &cobra.Command{
 		Use: "server", Short: "run the orchestrator", Args: cobra.NoArgs,
 		Long: `server runs the orchestrator until SIGTERM or Ctrl-C. Routers go on without it;
@@ -53,7 +54,7 @@ before the file; ` + "`sluice config show`" + ` tells which it was.`,
 			if auditMiB < audit.MinSize>>20 || auditMiB > maxAuditMiB {
 				return cli.Usagef("--audit-size %d: want %d to %d MiB", auditMiB, audit.MinSize>>20, maxAuditMiB)
 			}
-			c.AuditSize = auditMiB << 20
+			c.AuditSize, c.EtcdTLS = auditMiB<<20, app.EtcdTLS(etcd)
 			c.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: l}))
 			c.Version = version
 			return run(cmd.Context(), c)
@@ -62,9 +63,7 @@ before the file; ` + "`sluice config show`" + ` tells which it was.`,
 	f := cmd.Flags()
 	f.StringVar(&c.DataDir, "data-dir", "/var/lib/sluice", "everything that the server keeps")
 	f.StringSliceVar(&c.Etcd, "etcd", nil, "endpoints of an etcd cluster (default: embedded, in the data directory)")
-	f.StringVar(&c.EtcdTLS.CA, "etcd-ca", "", "PEM file that vouches for the etcd cluster (default: those that this machine trusts)")
-	f.StringVar(&c.EtcdTLS.Cert, "etcd-cert", "", "PEM file with the certificate that the etcd cluster is shown")
-	f.StringVar(&c.EtcdTLS.Key, "etcd-key", "", "PEM file with its key")
+	etcd.Bind(f)
 	f.Int64Var(&c.EtcdQuota, "etcd-quota", store.DefaultQuota, "size of the embedded etcd's database beyond which it takes no writes, in bytes")
 	f.StringVar(&c.AuditDir, "audit-dir", "", "where the audit records are written; servers on one store may share it, and then each shows all (default: audit in the data directory)")
 	f.Int64Var(&auditMiB, "audit-size", audit.DefaultSize>>20, "how much of this server's audit records is kept, in MiB; older ones are removed")
