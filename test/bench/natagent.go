@@ -14,15 +14,13 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/sluice-nfv/sluice/api/agentv1"
 	"github.com/sluice-nfv/sluice/orchestrator/agentlink"
 	"github.com/sluice-nfv/sluice/orchestrator/pki"
+	"github.com/sluice-nfv/sluice/test/site"
 )
 
 // managed is one of our routers as an orchestrator has it: enrolled, and told
@@ -142,30 +140,11 @@ func (m *managed) enrol(ctx context.Context, authority pki.Authority) error {
 
 // dialIn connects from a namespace.
 func dialIn(ctx context.Context, ns string, to netip.AddrPort, timeout time.Duration) (conn net.Conn, err error) {
-	err = within(ns, func() (err error) {
+	err = site.Within(ns, func() (err error) {
 		conn, err = agentlink.DialTCP(ctx, to, timeout)
 		return err
 	})
 	return conn, err
-}
-
-// within does something in a namespace: a socket belongs to that of the thread
-// that makes it, for good.
-func within(ns string, do func() error) error {
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		f, err := os.Open("/run/netns/" + ns)
-		if err == nil {
-			defer f.Close()
-			err = unix.Setns(int(f.Fd()), unix.CLONE_NEWNET)
-		}
-		if err == nil {
-			err = do()
-		}
-		done <- err
-	}()
-	return <-done
 }
 
 // prepared is a spec as it goes over the wire, so that making it is not measured.

@@ -2,9 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -15,6 +12,7 @@ import (
 
 	v1 "github.com/sluice-nfv/sluice/api/v1"
 	"github.com/sluice-nfv/sluice/orchestrator/model"
+	"github.com/sluice-nfv/sluice/test/site"
 )
 
 const (
@@ -89,8 +87,8 @@ func (n *north) site(ctx context.Context, dir string) (l3s []string, err error) 
 	if err != nil {
 		return nil, err
 	}
-	source, err := emptyTemplate(filepath.Join(dir, "template"))
-	if err != nil {
+	source := filepath.Join(dir, "template")
+	if err := site.Template(source); err != nil {
 		return nil, err
 	}
 	image := make("/v1/images", object{"name": "router", "source": source})
@@ -98,26 +96,6 @@ func (n *north) site(ctx context.Context, dir string) (l3s []string, err error) 
 	make("/v1/l3-networks/"+l3s[2]+"/network-services", object{"networkServices": object{
 		v1.ProviderVirtualRouter: []string{v1.DHCP, v1.DNS, v1.SNAT, v1.EIPService, v1.PortForwarding}}})
 	return l3s, err
-}
-
-// emptyTemplate is a router template that nobody boots.
-func emptyTemplate(dir string) (string, error) {
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return "", err
-	}
-	files := object{}
-	for _, name := range []string{"vmlinuz", "initrd"} {
-		sum := sha256.Sum256([]byte(name))
-		files[name] = object{"sha256": hex.EncodeToString(sum[:]), "size": len(name)}
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(name), 0o600); err != nil {
-			return "", err
-		}
-	}
-	manifest, err := json.Marshal(object{"version": "1", "cmdline": "console=ttyS0", "files": files})
-	if err != nil {
-		return "", err
-	}
-	return dir, os.WriteFile(filepath.Join(dir, "manifest.json"), manifest, 0o600)
 }
 
 // mover is an EIP with the two guests that it moves between.

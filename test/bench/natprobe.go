@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/sluice-nfv/sluice/test/site"
 )
 
 // whoMain answers on each of the addresses with the question and the address.
@@ -51,7 +53,7 @@ const foundWithin = 2 * time.Second
 
 func newProber(ns string, to netip.AddrPort) (*prober, error) {
 	p := &prober{stop: make(chan struct{})}
-	err := within(ns, func() (err error) {
+	err := site.Within(ns, func() (err error) {
 		p.conn, err = net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(to))
 		return err
 	})

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,24 +15,14 @@ import (
 
 	"github.com/sluice-nfv/sluice/api/agentv1"
 	"github.com/sluice-nfv/sluice/api/client"
-	v1 "github.com/sluice-nfv/sluice/api/v1"
 	"github.com/sluice-nfv/sluice/orchestrator/agentlink"
-	"github.com/sluice-nfv/sluice/orchestrator/hostnet/novlan"
 	"github.com/sluice-nfv/sluice/orchestrator/httpapi"
 	"github.com/sluice-nfv/sluice/orchestrator/hypervisor"
-	"github.com/sluice-nfv/sluice/orchestrator/model"
 	"github.com/sluice-nfv/sluice/orchestrator/pki"
-	"github.com/sluice-nfv/sluice/orchestrator/plan"
 	"github.com/sluice-nfv/sluice/orchestrator/reconcile"
-	"github.com/sluice-nfv/sluice/orchestrator/services/dhcp"
-	"github.com/sluice-nfv/sluice/orchestrator/services/dns"
-	eips "github.com/sluice-nfv/sluice/orchestrator/services/eip"
-	"github.com/sluice-nfv/sluice/orchestrator/services/portforwarding"
-	"github.com/sluice-nfv/sluice/orchestrator/services/snat"
 	"github.com/sluice-nfv/sluice/orchestrator/store"
+	"github.com/sluice-nfv/sluice/test/site"
 )
-
-var planners = []plan.Service{dhcp.Service{}, dns.Service{}, snat.Service{}, eips.Service{}, portforwarding.Service{}}
 
 // north is an orchestrator in this process, its store on the disk, with one host
 // whose only domain is a router's agent in the rack.
@@ -57,7 +46,7 @@ func (b *bench) newNorth(ctx context.Context, s *rack, dir string) (n *north, er
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
 	n.store, err = store.Open(ctx, store.Config{Dir: filepath.Join(dir, "etcd"), Log: log,
-		Catalog: model.Catalog{L2Types: []model.L2Type{novlan.Type{}}, Services: plan.Offers(planners)}})
+		Catalog: site.Catalog})
 	if err != nil {
 		return n, err
 	}
@@ -72,15 +61,15 @@ func (b *bench) newNorth(ctx context.Context, s *rack, dir string) (n *north, er
 	m := &northHost{Fake: hypervisor.NewFake(), north: n}
 	m.SetBridges("br_eth0", "br_eth1", "br_eth2")
 	r := reconcile.New(reconcile.Config{
-		Store: n.store, Agents: link, L2s: northWires{}, Services: planners, OrchestratorCA: authority.OrchestratorTrust(), Log: log,
+		Store: n.store, Agents: link, L2s: site.Wires{}, Services: site.Services, OrchestratorCA: authority.OrchestratorTrust(), Log: log,
 		Open:        func(context.Context, string, string) (hypervisor.Hypervisor, error) { return m, nil },
 		BootTimeout: 30 * time.Second,
 	})
 	r.Start()
 	n.ends = append(n.ends, func() error { r.Close(); link.Close(); return nil })
 	return n, n.serve(ctx, filepath.Join(dir, "s"), httpapi.Config{
-		Store: n.store, Effects: r, Planners: planners, Version: "bench", Log: log, Rate: httpapi.Rate{PerSecond: -1},
-		Services: []func(*httpapi.API){dhcp.Routes, dns.Routes, eips.Routes, portforwarding.Routes},
+		Store: n.store, Effects: r, Planners: site.Services, Version: "bench", Log: log, Rate: httpapi.Rate{PerSecond: -1},
+		Services: site.Routes,
 	})
 }
 
@@ -129,10 +118,9 @@ func (m *northHost) EnsureDomain(ctx context.Context, d hypervisor.Domain) error
 		return err
 	}
 	n := m.north
-	drive := m.VolumeContent(d.ConfigVolume)
-	at := max(0, bytes.Index(drive, []byte(`{"version":1`))) // a file is in one piece on ISO 9660
-	if err := json.NewDecoder(bytes.NewReader(drive[at:])).Decode(&n.boot); err != nil {
-		return fmt.Errorf("read bootstrap on %s: %w", d.ConfigVolume, err)
+	var err error
+	if n.boot, err = site.Bootstrap(m.VolumeContent(d.ConfigVolume)); err != nil {
+		return fmt.Errorf("%s: %w", d.ConfigVolume, err)
 	}
 	for i, link := range []string{"mgmt", "public", "guest"} { // the order of a router's nics
 		if _, err := n.rack.Host(ctx, "ip", "-n", n.rack.Namespace(n.name), "link", "set", link, "address", d.Nics[i].MAC); err != nil {
@@ -147,17 +135,4 @@ func (m *northHost) EnsureDomain(ctx context.Context, d hypervisor.Domain) error
 		return err
 	}
 	return n.start(ctx)
-}
-
-// northWires are L2 networks that are always there, and on which nobody has an
-// address already.
-type northWires struct{}
-
-func (northWires) Realize(_ context.Context, l2 *v1.L2Network) (string, error) {
-	return "br_" + l2.PhysicalInterface, nil
-}
-func (northWires) Check(context.Context, *v1.L2Network) error     { return nil }
-func (northWires) Unrealize(context.Context, *v1.L2Network) error { return nil }
-func (northWires) WhoHas(context.Context, *v1.L2Network, []netip.Addr) (map[netip.Addr]string, error) {
-	return nil, nil
 }

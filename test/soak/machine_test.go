@@ -1,7 +1,6 @@
 package soak
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,12 +17,10 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/sluice-nfv/sluice/api/agentv1"
-	v1 "github.com/sluice-nfv/sluice/api/v1"
 	"github.com/sluice-nfv/sluice/orchestrator/agentlink"
 	"github.com/sluice-nfv/sluice/orchestrator/hypervisor"
+	"github.com/sluice-nfv/sluice/test/site"
 )
 
 // machine is a host whose domains are namespaces with the real agent in them.
@@ -62,11 +59,9 @@ func (m *machine) EnsureDomain(ctx context.Context, d hypervisor.Domain) error {
 		return err
 	}
 	m.off(d.UUID)
-	var b agentv1.Bootstrap
-	drive := m.VolumeContent(d.ConfigVolume)
-	at := max(0, bytes.Index(drive, []byte(`{"version":1`))) // a file is in one piece on ISO 9660
-	if err := json.NewDecoder(bytes.NewReader(drive[at:])).Decode(&b); err != nil {
-		return fmt.Errorf("read bootstrap on %s: %w", d.ConfigVolume, err)
+	b, err := site.Bootstrap(m.VolumeContent(d.ConfigVolume))
+	if err != nil {
+		return fmt.Errorf("%s: %w", d.ConfigVolume, err)
 	}
 	stop, err := m.boot(d, b)
 	if err != nil {
@@ -179,35 +174,11 @@ func ip(lines ...string) error {
 	return nil
 }
 
-// dial connects from the orchestrator's namespace. A socket belongs to the
-// namespace of the thread that makes it, for good.
+// dial connects from the orchestrator's namespace.
 func (p place) dial(ctx context.Context, to netip.AddrPort, timeout time.Duration) (conn net.Conn, err error) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		var f *os.File
-		if f, err = os.Open("/run/netns/" + p.orchestrator()); err != nil {
-			return
-		}
-		defer f.Close()
-		if err = unix.Setns(int(f.Fd()), unix.CLONE_NEWNET); err == nil {
-			conn, err = agentlink.DialTCP(ctx, to, timeout)
-		}
-	}()
-	<-done
+	err = site.Within(p.orchestrator(), func() (err error) {
+		conn, err = agentlink.DialTCP(ctx, to, timeout)
+		return err
+	})
 	return conn, err
-}
-
-// wires are L2 networks that are always there: what is on them is soaked
-// elsewhere.
-type wires struct{}
-
-func (wires) Realize(_ context.Context, l2 *v1.L2Network) (string, error) {
-	return "br_" + l2.PhysicalInterface, nil
-}
-func (wires) Check(context.Context, *v1.L2Network) error     { return nil }
-func (wires) Unrealize(context.Context, *v1.L2Network) error { return nil }
-func (wires) WhoHas(context.Context, *v1.L2Network, []netip.Addr) (map[netip.Addr]string, error) {
-	return nil, nil
 }

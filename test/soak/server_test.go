@@ -14,22 +14,15 @@ import (
 
 	v1 "github.com/sluice-nfv/sluice/api/v1"
 	"github.com/sluice-nfv/sluice/orchestrator/agentlink"
-	"github.com/sluice-nfv/sluice/orchestrator/hostnet/novlan"
 	"github.com/sluice-nfv/sluice/orchestrator/httpapi"
 	"github.com/sluice-nfv/sluice/orchestrator/hypervisor"
 	"github.com/sluice-nfv/sluice/orchestrator/model"
 	"github.com/sluice-nfv/sluice/orchestrator/pki"
 	"github.com/sluice-nfv/sluice/orchestrator/plan"
 	"github.com/sluice-nfv/sluice/orchestrator/reconcile"
-	"github.com/sluice-nfv/sluice/orchestrator/services/dhcp"
-	"github.com/sluice-nfv/sluice/orchestrator/services/dns"
-	"github.com/sluice-nfv/sluice/orchestrator/services/eip"
-	"github.com/sluice-nfv/sluice/orchestrator/services/portforwarding"
-	"github.com/sluice-nfv/sluice/orchestrator/services/snat"
 	"github.com/sluice-nfv/sluice/orchestrator/store"
+	"github.com/sluice-nfv/sluice/test/site"
 )
-
-var services = []plan.Service{dhcp.Service{}, dns.Service{}, snat.Service{}, eip.Service{}, portforwarding.Service{}}
 
 // health is what a server tells of itself, beside its API.
 type health struct {
@@ -45,7 +38,7 @@ func serve(ctx context.Context, p place) error {
 	p.clear()
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
 	s, err := store.Open(ctx, store.Config{Dir: filepath.Join(p.dir, "etcd"), Log: log,
-		Catalog: model.Catalog{L2Types: []model.L2Type{novlan.Type{}}, Services: plan.Offers(services)}})
+		Catalog: site.Catalog})
 	if err != nil {
 		return err
 	}
@@ -59,7 +52,7 @@ func serve(ctx context.Context, p place) error {
 	link := agentlink.NewOver(authority, p.dial)
 	defer link.Close()
 	r := reconcile.New(reconcile.Config{
-		Store: s, Agents: link, L2s: wires{}, Services: services, OrchestratorCA: authority.OrchestratorTrust(), Log: log,
+		Store: s, Agents: link, L2s: site.Wires{}, Services: site.Services, OrchestratorCA: authority.OrchestratorTrust(), Log: log,
 		Open:        func(context.Context, string, string) (hypervisor.Hypervisor, error) { return m, nil },
 		BootTimeout: 30 * time.Second, ObserveEvery: time.Second, LostAfter: 10 * time.Second,
 	})
@@ -69,8 +62,8 @@ func serve(ctx context.Context, p place) error {
 		return err
 	}
 	api := httpapi.New(httpapi.Config{
-		Store: s, Effects: r, Planners: services, Version: "soak", Log: log, Rate: httpapi.Rate{PerSecond: -1},
-		Services: []func(*httpapi.API){dhcp.Routes, dns.Routes, eip.Routes, portforwarding.Routes},
+		Store: s, Effects: r, Planners: site.Services, Version: "soak", Log: log, Rate: httpapi.Rate{PerSecond: -1},
+		Services: site.Routes,
 	})
 	return api.Serve(ctx, httpapi.Listen{Socket: filepath.Join(p.dir, "s")})
 }
@@ -132,7 +125,7 @@ func behind(ctx context.Context, s *store.Store, r *reconcile.Reconciler, uuid s
 	if row == nil || row.WantedState != v1.StateRunning {
 		return "is not to run"
 	}
-	c, err := plan.Content(v, row, services)
+	c, err := plan.Content(v, row, site.Services)
 	switch {
 	case err != nil:
 		return err.Error()

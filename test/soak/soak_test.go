@@ -5,8 +5,6 @@ package soak
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -25,6 +23,7 @@ import (
 
 	"github.com/sluice-nfv/sluice/api/client"
 	v1 "github.com/sluice-nfv/sluice/api/v1"
+	"github.com/sluice-nfv/sluice/test/site"
 )
 
 var duration = flag.Duration("duration", 15*time.Second, "how long operations go on")
@@ -206,16 +205,7 @@ func (s *soak) site() {
 // template is one that nobody boots.
 func (s *soak) template() string {
 	dir := filepath.Join(s.dir, "template")
-	s.ok(os.Mkdir(dir, 0o700))
-	files := object{}
-	for _, name := range []string{"vmlinuz", "initrd"} {
-		sum := sha256.Sum256([]byte(name))
-		files[name] = object{"sha256": hex.EncodeToString(sum[:]), "size": len(name)}
-		s.ok(os.WriteFile(filepath.Join(dir, name), []byte(name), 0o600))
-	}
-	manifest, err := json.Marshal(object{"version": "1", "cmdline": "console=ttyS0", "files": files})
-	s.ok(err)
-	s.ok(os.WriteFile(filepath.Join(dir, "manifest.json"), manifest, 0o600))
+	s.ok(site.Template(dir))
 	return dir
 }
 
