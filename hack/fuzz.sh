@@ -16,7 +16,7 @@ for package in $(grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n1 dirn
 	done
 done
 # Whole packets, mutated blindly and fast.
-for package in $(grep -rl SLUICE_MUTATIONS --include='*_test.go' . | xargs -n1 dirname | sort -u); do
+for package in $(grep -rl 'wiretest.Mutated(' --include='*_test.go' . | xargs -n1 dirname | sort -u); do
 	echo "== $package mutated packets (${MUTATIONS:-100000000})"
 	SLUICE_MUTATIONS=${MUTATIONS:-100000000} go test -tags nomsgpack -count=1 -timeout 2h -run '^TestMutated$' -v "$package" | grep -E 'packets, seed|^(ok|FAIL|---)'
 done

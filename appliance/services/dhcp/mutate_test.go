@@ -2,32 +2,17 @@ package dhcp
 
 import (
 	"math/rand/v2"
-	"os"
-	"runtime"
-	"strconv"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
-)
 
-// mutationsVariable says how many packets TestMutated makes; `make fuzz` sets it.
-const mutationsVariable = "SLUICE_MUTATIONS"
+	"github.com/sluice-nfv/sluice/appliance/wire/wiretest"
+)
 
 // TestMutated sends requests with some bytes changed, cut or repeated through
 // the whole server, from packet to answer: no panic, no answer to a stranger,
 // nobody else's address, no growth.
 func TestMutated(t *testing.T) {
-	count := 300_000
-	if v := os.Getenv(mutationsVariable); v != "" {
-		var err error
-		if count, err = strconv.Atoi(v); err != nil {
-			t.Fatalf("%s: %v", mutationsVariable, err)
-		}
-	}
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("%d packets, seed %d", count, seed)
 	var seeds [][]byte
 	for _, f := range frames(t) {
 		seeds = append(seeds, f)
@@ -36,33 +21,10 @@ func TestMutated(t *testing.T) {
 		seeds = append(seeds, requestFrame(h.msg, mac(webMAC), everywhere))
 	}
 	seeds = append(seeds, requestFrame(message(t, webMAC, dhcpv4.MessageTypeRequest, usual, withServer(serverIP), withWanted(webIP)).ToBytes(), mac(webMAC), everywhere))
-	workers := runtime.GOMAXPROCS(0)
-	desks := make([]*desk, workers)
-	for i := range desks {
-		desks[i] = newDesk(t, guestNetwork())
-	}
-	mutated := func(count int, round uint64) {
-		var all sync.WaitGroup
-		for i, d := range desks {
-			random := rand.New(rand.NewPCG(seed, round<<32|uint64(i)))
-			all.Go(func() { answerMutated(t, d, random, seeds, count/workers) })
-		}
-		all.Wait()
-	}
-	mutated(count/10, 0)
-	before := heap()
-	mutated(count-count/10, 1)
-	if grown := heap() - before; grown > 1<<20 {
-		t.Errorf("the server grew by %d bytes", grown)
-	}
-	runtime.KeepAlive(desks)
-}
-
-func heap() int64 {
-	var m runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
+	wiretest.Mutated(t, 300_000, 1<<20, func() func(*rand.Rand, int) {
+		d := newDesk(t, guestNetwork())
+		return func(random *rand.Rand, count int) { answerMutated(t, d, random, seeds, count) }
+	})
 }
 
 // answerMutated has a server answer count mutated packets.

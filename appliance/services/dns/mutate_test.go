@@ -5,55 +5,27 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/netip"
-	"os"
-	"runtime"
 	"slices"
-	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/miekg/dns"
 
 	"github.com/sluice-nfv/sluice/api/agentv1"
+	"github.com/sluice-nfv/sluice/appliance/wire/wiretest"
 )
-
-// mutationsVariable says how many packets TestMutated makes; `make fuzz` sets it.
-const mutationsVariable = "SLUICE_MUTATIONS"
 
 // TestMutated sends packets with some bytes changed, cut or repeated through the
 // server, half of them guests' queries, half upstreams' answers: no panic,
 // nothing said or kept that is not well-formed, no blocked address, no growth.
 func TestMutated(t *testing.T) {
-	count := 200_000
-	if v := os.Getenv(mutationsVariable); v != "" {
-		var err error
-		if count, err = strconv.Atoi(v); err != nil {
-			t.Fatalf("%s: %v", mutationsVariable, err)
-		}
-	}
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("%d packets, seed %d", count, seed)
-	workers := runtime.GOMAXPROCS(0)
-	hosts := make([]*mutant, workers)
-	for i := range hosts {
-		hosts[i] = newMutant(t)
-	}
-	run := func(count int, round uint64) {
-		var all sync.WaitGroup
-		for i, m := range hosts {
-			m.random = rand.New(rand.NewPCG(seed, round<<32|uint64(i)))
-			all.Go(func() { m.run(count / workers) })
-		}
-		all.Wait()
-	}
-	run(count/10, 0)
-	before := int64(heap())
-	run(count-count/10, 1)
-	if grown := int64(heap()) - before; grown > 4<<20 {
-		t.Errorf("the server grew by %d bytes", grown)
-	}
+	var hosts []*mutant
+	wiretest.Mutated(t, 200_000, 4<<20, func() func(*rand.Rand, int) {
+		m := newMutant(t)
+		hosts = append(hosts, m)
+		return m.run
+	})
 	var said, kept, passed uint64
 	for _, m := range hosts {
 		said, kept, passed = said+m.said, kept+m.kept, passed+m.b.srv.counters[countUpstreamMismatch].Load()
@@ -137,7 +109,8 @@ func (m *mutant) resolver() *resolver { return m.b.net.table.Load().resolver }
 func (m *mutant) upstream() *upstream { return m.resolver().upstreams[0] }
 
 // run has the server take count packets.
-func (m *mutant) run(count int) {
+func (m *mutant) run(random *rand.Rand, count int) {
+	m.random = random
 	buf, out := make([]byte, 0, 2*maxMessage), make([]byte, 0, maxMessage)
 	for i := 0; i < count && !m.t.Failed(); i += 2 {
 		m.query(mutate(m.random, append(buf[:0], m.queries[m.random.IntN(len(m.queries))]...), 0), out[:0])
