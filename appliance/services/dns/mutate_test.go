@@ -200,7 +200,8 @@ func (m *mutant) panicked(what string, pkt []byte) {
 // whole reports whether a message has the records that its header says, and
 // nothing behind them.
 func whole(msg []byte) bool {
-	off, ok := headerLen, true
+	off := headerLen
+	var ok bool
 	for range be16(msg[4:]) {
 		if off, ok = skipName(msg, off); !ok {
 			return false
